@@ -1,0 +1,56 @@
+"""`coalesce`, the one op the engine brings itself: the first input that has a value."""
+
+from engine.op import OpOptions, OpSpec, PortSpec, WireSpec
+from engine.scope import Reading, Scope
+from engine.spec import StepSpec
+from engine.values import VALUE_TYPES
+from engine.wiring import read
+
+NAME = "coalesce"
+DOC = "The first of several values that was neither skipped nor quarantined."
+
+
+def coalesce_op(scope: Scope, step: StepSpec) -> OpSpec | None:
+    """Make the op for the type of the first input; None when no input is known."""
+    given = step.inputs.get("values")
+    if given is None:
+        scope.problems.add((*step.path, "op"), f"{NAME} needs the wire 'values': a list")
+        return None
+    if step.gather is not None:
+        scope.problems.add((*step.path, "gather"), f"{NAME} gathers nothing", key=True)
+    if step.when:
+        message = f"{NAME} has no condition; put `when` on a step it reads, or on one that reads it"
+        scope.problems.add((*step.path, "when"), message, key=True)
+    found: OpSpec | None = None
+    for i, text in enumerate(given.refs):
+        place = (*given.path, i) if given.listed else given.path
+        reading = read(scope, text, place)
+        if reading is not None and _of_source(scope, reading):
+            message = f"{NAME} chooses among steps; '{text}' is of a source, so let a step read it"
+            scope.problems.add(place, message)
+        elif reading is not None and found is None:
+            found = coalesce_of(reading.type)
+    return found
+
+
+def _of_source(scope: Scope, reading: Reading) -> bool:
+    """Whether a reference is to a file, a value or a field; drawn codes are a step like others."""
+    source = scope.spec.sources.get(reading.ref.node)
+    return source is not None and (source.kind != "samples" or bool(reading.ref.field))
+
+
+def coalesce_of(kind: type) -> OpSpec:
+    """Make the op that chooses among values of one type."""
+    options = OpOptions(version=1, batch=1, batch_cuda=1, fixed=False, cache=False, endless=False)
+    return OpSpec(
+        name=NAME,
+        module="engine.coalesce",
+        function="",
+        wires=(WireSpec("values", kind, many=True),),
+        models=(),
+        settings=(),
+        ports=(PortSpec(VALUE_TYPES[kind], kind),),
+        single=True,
+        options=options,
+        doc=DOC,
+    )

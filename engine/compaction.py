@@ -1,0 +1,62 @@
+"""Many small packs become few large ones, like with like so that eviction can still choose."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeAlias
+
+from engine.index import Index, Pack
+from engine.records import Record
+from engine.store import Buffer, read_port, write_pack
+
+Entry: TypeAlias = tuple[Record, Mapping[str, Buffer]]
+
+#: Packs below this size are merged, into packs of about that size.
+SMALL = 8 << 20
+TARGET = 64 << 20
+
+
+def compact(root: Path, index: Index, small: int = SMALL, target: int = TARGET) -> int:
+    """Merge small packs; tell how many files fewer there are.
+
+    The merged pack is in place and indexed before the small ones go, so a kill loses nothing. A
+    pack that cannot be read whole is left alone. Raises: StoreError when nothing can be written.
+    """
+    fewer = 0
+    for group in _groups([pack for pack in index.packs() if pack.size < small], target):
+        content = {pack.name: _content(root, index, pack) for pack in group}
+        old = {name for name, entries in content.items() if entries is not None}
+        if len(old) < 2:
+            continue
+        merged = write_pack(root, [entry for name in old for entry in content[name] or ()])
+        index.add(merged)
+        old -= {record.pack for record in merged}
+        index.remove(old)
+        fewer += len(old) - 1
+    return fewer
+
+
+def _groups(packs: Sequence[Pack], target: int) -> Iterator[list[Pack]]:
+    """Cut packs, sorted by worth, into runs of two or more that fill one file each."""
+    group: list[Pack] = []
+    for pack in packs:
+        group.append(pack)
+        if sum(p.size for p in group) >= target:
+            yield group
+            group = []
+    if len(group) > 1:
+        yield group
+
+
+def _content(root: Path, index: Index, pack: Pack) -> list[Entry] | None:
+    """The live records of a pack with the bytes of their ports; None when some cannot be read."""
+    entries: list[Entry] = []
+    for record in index.records_in(pack.name):
+        parts: dict[str, Buffer] = {}
+        for port in record.ports:
+            data = read_port(root, record, port)
+            if data is None:
+                return None
+            parts[port] = data
+        entries.append((replace(record, pack=""), parts))
+    return entries

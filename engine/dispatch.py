@@ -1,0 +1,277 @@
+"""The loop of a run: a small window of chunks in flight, results back, retries, blame, drain."""
+
+import heapq
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, TypeAlias
+
+from engine.cluster import CUT_OFF, Workers, has_died, is_cut_off
+from engine.dag import SourceItem
+from engine.errors import Reason, RunError, StoreError, WorkflowError
+from engine.examine import Blocked
+from engine.hands import forget, read_grip
+from engine.inputs import content_digest
+from engine.jobs import Chunk, ChunkResult, Outcome, Program
+from engine.photos import unreadable
+from engine.plan import Board
+from engine.retries import Tries, cause_of_death, is_passing, left_done, without
+from engine.signals import Interrupts
+from engine.store import read_table
+from engine.task import pack, run_packed, unpack
+
+#: Chunks in flight per worker: one that runs and one that waits for it.
+PER_SLOT = 2
+#: Photos read by one hashing task, and seconds between ticks.
+HASH_SLICE = 32
+TICK_S = 0.2
+#: Deaths that nobody's hands explain, and seconds without any worker, before a run gives up.
+MOST_DEATHS = 12
+NO_WORKERS_S = 300.0
+
+Digest: TypeAlias = str | Blocked
+Unread: TypeAlias = tuple[str, int, SourceItem]  # source, index, item
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What the loop tells its owner. `absorb` must be durable before the board hears of it."""
+
+    absorb: Callable[[Chunk, ChunkResult], None]
+    settled: Callable[[Sequence[Outcome]], None]
+    learned: Callable[[Sequence[tuple[Unread, str]]], None]
+    event: Callable[[str, dict[str, Any]], None]
+    tick: Callable[[int], None]
+
+
+@dataclass(slots=True)
+class _Flight:
+    """What is under way: chunks with workers, slices with the hashing threads, pauses."""
+
+    chunks: dict[str, Chunk] = field(default_factory=dict)
+    slices: int = 0
+    paused: list[tuple[float, int, ChunkResult, tuple[Outcome, ...]]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.chunks or self.slices or self.paused)
+
+
+class Dispatch:
+    """One run's loop. The board knows what is left, workers do it, hooks remember it."""
+
+    def __init__(
+        self,
+        board: Board,
+        program: Program,
+        hooks: Hooks,
+        open_workers: Callable[[], Workers],
+        interrupts: Interrupts,
+    ) -> None:
+        self.board = board
+        self.program = program
+        self.hooks = hooks
+        self.tries = Tries(board.graph.steps)
+        self._open_workers = open_workers
+        self._workers: Workers | None = None
+        self._interrupts = interrupts
+        self._packed = pack(program)
+        self._done: SimpleQueue[tuple[str, Future[Any]]] = SimpleQueue()
+        self._flight = _Flight()
+        self._serial = itertools.count()
+        self._deaths = 0
+        self._without_workers: float | None = None
+
+    def run(self) -> None:
+        """Go on until nothing is left.
+
+        Raises: RunError, StoreError, InterruptedRunError; whatever is done by then is kept.
+        """
+        with ThreadPoolExecutor(2, thread_name_prefix="hash") as self._hashing:
+            try:
+                while self._step():
+                    pass
+            except BaseException:
+                self._hashing.shutdown(cancel_futures=True)
+                raise
+        self._interrupts.check()
+
+    def _step(self) -> bool:
+        """Hand out, wait a little, take back; False when nothing is left."""
+        if not self._interrupts.draining:
+            self._fill()
+        elif not self._flight.chunks:
+            self._resume_paused()
+            self._tell()
+            return False
+        self._tell()
+        if not self._flight:
+            if self.board.finished:
+                return False
+            raise RunError("nothing is under way and something is left: this is a defect")
+        self._wait()
+        self._resume_paused()
+        self._tell()
+        return True
+
+    # -- handing out -----------------------------------------------------------------------------
+
+    def _fill(self) -> None:
+        """Keep the hashing threads and the window of chunks full."""
+        while self._flight.slices < PER_SLOT and (unread := self.board.next_unread(HASH_SLICE)):
+            self._flight.slices += 1
+            future = self._hashing.submit(read_digests, unread)
+            future.add_done_callback(lambda f: self._done.put(("", f)))
+        window = self._window()
+        while len(self._flight.chunks) < window:
+            chunk = self.board.next_chunk()
+            if chunk is None:
+                break
+            self._start(chunk)
+
+    def _take_digests(self, read: Sequence[tuple[Unread, Digest]]) -> None:
+        """Take back one slice of photos that were read."""
+        self._flight.slices -= 1
+        self.hooks.learned([(one, digest) for one, digest in read if isinstance(digest, str)])
+        self.board.digests((source, index, digest) for (source, index, _), digest in read)
+
+    def _window(self) -> int:
+        """How many chunks may be in flight now."""
+        if self._workers is None:
+            return 1  # the first one opens the cluster
+        return PER_SLOT * max(1, self._workers.slots())
+
+    def _start(self, chunk: Chunk) -> None:
+        if self._workers is None:
+            self._workers = self._open_workers()
+        self._flight.chunks[chunk.id] = chunk
+        future = self._workers.submit(run_packed, self._packed, pack(chunk), self._workers.guard)
+        future.add_done_callback(lambda f: self._done.put((chunk.id, f)))
+
+    # -- taking back -----------------------------------------------------------------------------
+
+    def _wait(self) -> None:
+        """Take back everything that has ended; wait a moment when nothing has."""
+        try:
+            name, future = self._done.get(timeout=TICK_S)
+        except Empty:
+            self._look_for_workers()
+            return
+        while True:
+            if name:
+                self._take(self._flight.chunks.pop(name), future)
+            else:
+                self._take_digests(future.result())
+            try:
+                name, future = self._done.get_nowait()
+            except Empty:
+                return
+
+    def _take(self, chunk: Chunk, future: "Future[Any]") -> None:
+        """Take back one chunk, however it ended."""
+        packed, error = _ended(future)
+        if error is None:
+            result: ChunkResult = unpack(packed)
+            forget(self.program.run_dir, chunk.id)
+            self._accept(chunk, result)
+        elif has_died(error):
+            self._bury(chunk)
+        elif is_cut_off(error):
+            raise RunError(CUT_OFF)
+        elif isinstance(error, WorkflowError):
+            raise error
+        elif isinstance(error, OSError):
+            raise StoreError(f"a worker could not write: {error}")
+        else:
+            raise RunError(f"chunk {chunk.id} failed: {error!r}") from error
+
+    def _accept(self, chunk: Chunk, result: ChunkResult) -> None:
+        """Remember a result; items that failed in passing get another try after a pause."""
+        failed = [outcome for outcome in result.outcomes if is_passing(outcome)]
+        again = tuple(outcome for outcome in failed if self.tries.use(outcome.item))
+        if not again:
+            self.hooks.absorb(chunk, result)
+            self.board.settle(result)
+            return
+        items = [outcome.item for outcome in again]
+        result = without(result, chunk, items)
+        self.hooks.absorb(chunk, result)
+        pause = self.tries.pause(items)
+        self.hooks.event("retry", {"items": [list(item) for item in items], "pause_s": pause})
+        due = time.monotonic() + pause
+        heapq.heappush(self._flight.paused, (due, next(self._serial), result, again))
+
+    def _resume_paused(self) -> None:
+        """Give items whose pause is over back to the board."""
+        paused = self._flight.paused
+        while paused and (self._interrupts.draining or paused[0][0] <= time.monotonic()):
+            _, _, result, again = heapq.heappop(paused)
+            self.board.settle(result)
+            for outcome in again:
+                self.board.retry(outcome.item, alone=outcome.reason == "out_of_memory")
+
+    # -- deaths ----------------------------------------------------------------------------------
+
+    def _bury(self, chunk: Chunk) -> None:
+        """A worker died on a chunk: keep what it stored, blame what it held, requeue the rest."""
+        grip = read_grip(self.program.run_dir, chunk.id)
+        forget(self.program.run_dir, chunk.id)
+        if grip is None:  # it was only waiting its turn there
+            self.board.requeue(chunk)
+            return
+        self._deaths += not grip.held
+        if self._deaths > MOST_DEATHS:
+            raise RunError("workers keep dying between items; see dask.log in the run folder")
+        root = Path(self.program.store_root)
+        records = [record for name in grip.packs for record in read_table(root, name)]
+        partial = left_done(chunk, records)
+        self.hooks.absorb(chunk, partial)
+        self.board.settle(partial)
+        cause = cause_of_death(grip)
+        self.hooks.event("worker_died", {"chunk": chunk.id, "cause": cause})
+        suspects = set(grip.held)
+        # Only who was alone is surely guilty; a batch is taken apart first, at nobody's cost.
+        if len(suspects) == 1 and not self.tries.use(next(iter(suspects))):
+            item = suspects.pop()
+            reason: Reason = "timeout" if grip.overdue else "worker_died"
+            self.board.fail(item, reason, cause, grip.trace)
+        self.board.requeue(chunk, suspects)
+
+    def _look_for_workers(self) -> None:
+        """Give up when a cluster has had no worker for minutes."""
+        if self._workers is None or not self._flight.chunks or self._workers.slots():
+            self._without_workers = None
+            return
+        now = time.monotonic()
+        since = self._without_workers = self._without_workers or now
+        if self._interrupts.draining:
+            self._interrupts.check()  # nobody is left to wait for
+        if now - since > NO_WORKERS_S:
+            raise RunError(f"the cluster has had no workers for {NO_WORKERS_S:g} s")
+
+    def _tell(self) -> None:
+        if news := self.board.news():
+            self.hooks.settled(news)
+        self.hooks.tick(len(self._flight.chunks))
+
+
+def read_digests(unread: Sequence[Unread]) -> list[tuple[Unread, Digest]]:
+    """Read the content digests of some photos, or why they cannot be read."""
+    found: list[tuple[Unread, Digest]] = []
+    for one in unread:
+        try:
+            found.append((one, content_digest(one[2].path)))
+        except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
+            found.append((one, Blocked("decode", unreadable(one[2].path, error))))
+    return found
+
+
+def _ended(future: "Future[Any]") -> tuple[bytes, BaseException | None]:
+    """The result of a future that has ended, or why there is none."""
+    try:
+        return future.result(), None
+    except BaseException as error:  # noqa: BLE001  (a chunk may end in any way)
+        return b"", error

@@ -1,0 +1,117 @@
+"""Finished values -> named files: encoded, stamped with their provenance, renamed into place."""
+
+import hashlib
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.codecs import encode
+from engine.errors import ItemError
+from engine.jobs import Export, Written
+from engine.provenance import save_options, with_metadata
+from engine.staging import write_whole
+from engine.values import (
+    Image,
+    Mask,
+    Value,
+    tensor_fields,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: Where unfinished output files lie, below the output root.
+STAGING = ".run/staging"
+#: Pillow's name and fixed options of each picture format, so that bytes depend on nothing else.
+_PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
+    "png": ("PNG", {"compress_level": 6}),
+    "jpg": ("JPEG", {"subsampling": 0, "optimize": False}),
+    "jpeg": ("JPEG", {"subsampling": 0, "optimize": False}),
+    "webp": ("WEBP", {"method": 4}),
+}
+
+
+def export_value(value: Value, export: Export, out_root: str) -> Written:
+    """Write one item to its file: all of it or nothing, under a name that readers never see half.
+
+    Raises: ItemError when the format cannot hold the value or the path leaves the output root;
+    OSError when the disk refuses.
+    """
+    content = encode_file(value, export)
+    path, root = Path(export.path), Path(out_root)
+    check_inside(path, root)
+    write_whole(path, [content], root / STAGING)
+    stat = path.stat()
+    return Written(
+        output=export.output,
+        path=export.path,
+        item=export.item,
+        key=export.key,
+        digest=hashlib.sha256(content).hexdigest(),
+        size=stat.st_size,
+        mtime_ns=stat.st_mtime_ns,
+    )
+
+
+def encode_file(value: Value, export: Export) -> bytes:
+    """Make the bytes of an output file.
+
+    Raises: ItemError when the format cannot hold the value.
+    """
+    kind = export.format.lower()
+    if kind in _PICTURES:
+        return _picture(value, kind, export)
+    if kind == "safetensors":
+        return _safetensors(value, export)
+    allowed = ", ".join([*_PICTURES, "safetensors"])
+    raise ItemError("bad_input", f"no such output format '{kind}' (allowed: {allowed})")
+
+
+def check_inside(path: Path, root: Path) -> None:
+    """Refuse a path outside the root, whatever links lie on the way.
+
+    Raises: ItemError.
+    """
+    standing = path.parent
+    while not standing.exists():
+        standing = standing.parent
+    if not standing.resolve().is_relative_to(root.resolve()):
+        raise ItemError("bad_input", f"{path} leaves the output folder {root}")
+
+
+def pixels(data: "Tensor", low: float = -1.0, high: float = 1.0) -> "Tensor":
+    """Make 8-bit pixels of one item. Shapes: data [1, C, H, W] -> uint8 [H, W, C]."""
+    import torch
+
+    scaled = (data[0].float() - low) * (255.0 / (high - low))
+    return scaled.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous().cpu()
+
+
+def _picture(value: Value, kind: str, export: Export) -> bytes:
+    from PIL import Image as Pillow
+
+    if isinstance(value, Image):
+        picture = Pillow.fromarray(pixels(value.data).numpy())
+    elif isinstance(value, Mask):
+        picture = Pillow.fromarray(pixels(value.data, 0.0, 1.0)[..., 0].numpy())
+    else:
+        raise _unfit(value, export)
+    name, options = _PICTURES[kind]
+    if name != "PNG":
+        options = {**options, "quality": export.quality}
+    file = io.BytesIO()
+    picture.save(file, name, **options, **save_options(name, export.provenance))
+    return file.getvalue()
+
+
+def _safetensors(value: Value, export: Export) -> bytes:
+    """The value as the codecs write it, so that a later run can read the file as a value."""
+    kind: type = type(value)
+    if not tensor_fields(kind):
+        raise _unfit(value, export)
+    return with_metadata(encode(value), export.provenance)
+
+
+def _unfit(value: Value, export: Export) -> ItemError:
+    kind = type(value).__name__
+    return ItemError("bad_input", f"a {kind} cannot be written as .{export.format}")

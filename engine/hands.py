@@ -1,0 +1,125 @@
+"""What a worker has in its hands: a journal that outlives it, and a watchdog that ends it.
+
+A worker can die in the middle of anything: a segfault in a decoder, the kernel's out-of-memory
+killer, an op that never returns. Before it touches items it appends their numbers to a file in the
+run folder; after each flush it appends the pack it wrote. Whoever finds the body reads the file:
+packs are kept, the items that were held are to blame, everything else is innocent.
+"""
+
+import faulthandler
+import json
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.jobs import ItemId
+
+#: Python writes this line when its watchdog ends the process.
+_WATCHDOG_WORD = "Timeout ("
+
+
+@dataclass(frozen=True, slots=True)
+class Grip:
+    """What a dead worker left behind: items it held, packs it had written, where it stood."""
+
+    held: frozenset[ItemId]
+    packs: tuple[str, ...]
+    trace: str
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the watchdog ended the worker."""
+        return self.trace.startswith(_WATCHDOG_WORD)
+
+
+class Hands:
+    """The journal of one chunk, open for appending.
+
+    With `guard` the process may be ended: by the watchdog when an op takes longer than allowed,
+    and a crash leaves its traceback in the run folder. Without it (the process is somebody's
+    notebook) only the journal is kept.
+    """
+
+    __slots__ = ("_guard", "_journal", "_trace")
+
+    def __init__(self, run_dir: str, chunk: str, *, guard: bool) -> None:
+        journal, trace = _paths(run_dir, chunk)
+        journal.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+        self._journal = os.open(journal, flags, 0o644)
+        self._trace = os.open(trace, flags, 0o644)
+        self._guard = guard
+        if guard:
+            faulthandler.enable(file=self._trace)
+
+    def _append(self, line: dict[str, object]) -> None:
+        # One unbuffered write: a killed process loses nothing that was already said.
+        os.write(self._journal, (json.dumps(line) + "\n").encode())
+
+    @contextmanager
+    def holding(self, step: str, numbers: Collection[int]) -> Iterator[None]:
+        """Hold items of a step: if the process dies meanwhile, they are to blame."""
+        self._append({"step": step, "numbers": list(numbers)})
+        try:
+            yield
+        finally:
+            self._append({"free": True})
+
+    @contextmanager
+    def limited(self, seconds: float | None) -> Iterator[None]:
+        """End the process when this takes longer (needs no GIL, so even C code cannot resist)."""
+        if not self._guard or seconds is None:
+            yield
+            return
+        faulthandler.dump_traceback_later(seconds, exit=True, file=self._trace)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+
+    def packed(self, pack: str) -> None:
+        """Note that a pack is complete in the store."""
+        self._append({"pack": pack})
+
+    def close(self) -> None:
+        """Let go of the files; the driver removes them once it has the chunk's result."""
+        if self._guard:
+            faulthandler.disable()
+        os.close(self._journal)
+        os.close(self._trace)
+
+
+def _paths(run_dir: str, chunk: str) -> tuple[Path, Path]:
+    folder = Path(run_dir) / "hands"
+    return folder / f"{chunk}.jsonl", folder / f"{chunk}.trace"
+
+
+def read_grip(run_dir: str, chunk: str) -> Grip | None:
+    """Read what a dead worker left of a chunk; None when it had not begun."""
+    journal, trace = _paths(run_dir, chunk)
+    try:
+        lines = journal.read_text().splitlines()
+    except FileNotFoundError:
+        return None
+    held: frozenset[ItemId] = frozenset()
+    packs = []
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except ValueError:  # the line it died in
+            continue
+        if "pack" in entry:
+            packs.append(str(entry["pack"]))
+        else:
+            numbers = entry.get("numbers", ())
+            held = frozenset((entry["step"], n) for n in numbers)
+    text = trace.read_text(errors="replace") if trace.exists() else ""
+    return Grip(held, tuple(packs), text.strip())
+
+
+def forget(run_dir: str, chunk: str) -> None:
+    """Remove a chunk's journal."""
+    for path in _paths(run_dir, chunk):
+        path.unlink(missing_ok=True)

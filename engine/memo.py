@@ -1,0 +1,88 @@
+"""What one machine remembers between runs: contents of files by their stat, the pace of ops."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.dag import SourceItem
+from engine.database import open_database, transaction
+from engine.errors import StoreError
+
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE digests (
+    path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, inode INTEGER, digest TEXT
+) WITHOUT ROWID;
+CREATE TABLE paces (op TEXT PRIMARY KEY, seconds REAL, size REAL) WITHOUT ROWID
+"""
+_INODE_MASK = (1 << 63) - 1  # SQLite's integers are signed
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What one item of an op takes: seconds of computing, bytes in the store."""
+
+    seconds: float
+    size: float
+
+
+class Memo:
+    """The memo in one SQLite file. Losing it costs a re-reading of the photos, no more.
+
+    Raises: StoreError when the database cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._db, _ = open_database(path, _SCHEMA, _VERSION)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+    def digests(self, items: Sequence[SourceItem]) -> dict[str, str]:
+        """The content digests, by path, of the files that have not changed since they were read."""
+        stats = {_text(item.path): _stat(item) for item in items if item.path}
+        query = (
+            "SELECT path, digest, size, mtime_ns, inode FROM digests "
+            "WHERE path IN (SELECT value FROM json_each(?))"
+        )
+        rows = self._db.execute(query, (json.dumps(list(stats)),))
+        return {
+            json.loads(path): digest for path, digest, *stat in rows if tuple(stat) == stats[path]
+        }
+
+    def remember_digests(self, read: Iterable[tuple[SourceItem, str]]) -> None:
+        """Keep the digests of files that were read, under the stat they were listed with."""
+        rows = [(_text(item.path), *_stat(item), digest) for item, digest in read]
+        self._write("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?)", rows)
+
+    def paces(self) -> dict[str, Pace]:
+        """The pace of every op that ever ran here."""
+        return {op: Pace(*row) for op, *row in self._db.execute("SELECT * FROM paces")}
+
+    def remember_paces(self, measured: Mapping[str, Pace]) -> None:
+        """Mix new paces half and half with the old ones, so that one odd run does not rule."""
+        self._write(
+            "INSERT INTO paces VALUES (?, ?, ?) ON CONFLICT (op) DO UPDATE SET "
+            "seconds = (seconds + excluded.seconds) / 2, size = (size + excluded.size) / 2",
+            [(op, pace.seconds, pace.size) for op, pace in measured.items()],
+        )
+
+    def _write(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+        try:
+            with transaction(self._db):
+                self._db.executemany(statement, rows)
+        except sqlite3.DatabaseError as error:
+            raise StoreError(f"the memo {self.path} cannot be written: {error}") from error
+
+
+def _stat(item: SourceItem) -> tuple[int, int, int]:
+    return item.size, item.mtime_ns, item.inode & _INODE_MASK
+
+
+def _text(path: str) -> str:
+    """Write a path so that SQLite takes it: names need not be valid UTF-8."""
+    return json.dumps(path)

@@ -1,0 +1,107 @@
+"""What a run remembers while it goes, and shows: index, ledger, memo, screen."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from engine.console import Screen
+from engine.dispatch import Unread
+from engine.jobs import Chunk, ChunkResult, Outcome
+from engine.ledger import Ledger
+from engine.limits import check_failures
+from engine.memo import Pace
+from engine.outputs import Standing
+from engine.plan import Board
+from engine.session import Session
+
+SHOW_EVERY_S = 0.2
+#: Runs of up to this many items tell the ledger of all keys' parts, larger ones of new items only.
+EXPLAIN_ALL = 5_000
+
+
+class Notes:
+    """The memory of one run; its methods are the hooks of the loop."""
+
+    def __init__(
+        self, session: Session, ledger: Ledger, standing: Standing, screen: Screen, board: Board
+    ) -> None:
+        self.session = session
+        self.ledger = ledger
+        self.standing = standing
+        self.screen = screen
+        self.board = board
+        self.seconds: defaultdict[str, float] = defaultdict(float)  # of computing, by step
+        self.unwritten: list[str] = []  # files that could not be written, and why
+        self._costs: defaultdict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
+        self._shown = 0.0
+        self._small = sum(s.count() for s in session.items.spaces.values()) <= EXPLAIN_ALL
+
+    def absorb(self, _chunk: Chunk, result: ChunkResult) -> None:
+        """Remember what a chunk stored and wrote."""
+        records = [o.record for o in result.outcomes if o.record is not None]
+        if records:
+            self.session.index.add(records)
+        if result.written:
+            self.ledger.record_outputs(result.written)
+            self.standing.note(result.written)
+        self.unwritten += [f"{export.path}: {why}" for export, why in result.failed_exports]
+
+    def settled(self, news: Sequence[Outcome]) -> None:
+        """Note what became of items.
+
+        Raises: RunError when the run is broken rather than unlucky.
+        """
+        items = self.session.items
+        told = [(outcome, items.label(*outcome.item)) for outcome in news]
+        self.ledger.record(told)
+        self.ledger.record_components(self._components(told))
+        for outcome, label in told:
+            if outcome.status == "done":
+                self._count(outcome)
+            elif outcome.status == "quarantined":
+                where = f"{outcome.item[0]} of {label}"
+                self.screen.item(f"set aside ({outcome.reason}): {where}: {outcome.message}")
+        check_failures(items.graph, news, self.board.counts())
+
+    def _components(
+        self, told: Sequence[tuple[Outcome, str]]
+    ) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+        """The parts of the keys of computed items, for `explain`; of all items in a small run."""
+        for outcome, label in told:
+            step = self.session.items.graph.steps[outcome.item[0]]
+            fresh = outcome.status == "done" or (self._small and outcome.status == "cached")
+            if fresh and not step.coalesce:
+                yield step.name, label, self.board.surveyor.case(outcome.item).components
+
+    def learned(self, read: Sequence[tuple[Unread, str]]) -> None:
+        """Remember the contents of photos that were read."""
+        self.session.memo.remember_digests((item, digest) for (_, _, item), digest in read)
+
+    def event(self, kind: str, told: Mapping[str, Any]) -> None:
+        """Add a line to the run's story."""
+        self.ledger.event(kind, **told)
+
+    def tick(self, _flying: int) -> None:
+        """Move the bars, a few times a second."""
+        now = time.monotonic()
+        if now - self._shown > SHOW_EVERY_S:
+            self._shown = now
+            self.screen.show(self.board.counts())
+
+    def remember_paces(self) -> None:
+        """Keep what one item of each op took, for the plans of later runs."""
+        self.session.memo.remember_paces(
+            {
+                op: Pace(took / count, size / count)
+                for op, (count, took, size) in self._costs.items()
+            }
+        )
+
+    def _count(self, outcome: Outcome) -> None:
+        step = self.session.items.graph.steps[outcome.item[0]]
+        self.seconds[step.name] += outcome.seconds
+        costs = self._costs[step.op.name]
+        costs[0] += 1
+        costs[1] += outcome.seconds
+        costs[2] += outcome.record.size if outcome.record is not None else 0

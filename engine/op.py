@@ -1,0 +1,254 @@
+"""@op and OpSpec: wires and settings are read from the function's signature.
+
+Before the star, wires; after the star, settings::
+
+    @op(version=1, batch=8, fixed=True)
+    def synthesize(latent: Latent, model: Network, *, psi: float = 1.0) -> Image:
+
+A parameter before the star is a wire (a value type, `T | None` when optional, `Sequence[T]` when it
+gathers an axis) or a model slot (`Network`). A parameter after the star is a setting; a few types
+are filled in by the engine: `Seed`, `Caption`, `Members`, `Scratch`. `@op` only marks the function;
+the registry collects. Pure: no torch, no disk.
+"""
+
+import inspect
+import types
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import (
+    Annotated,
+    Any,
+    NewType,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+from engine.values import VALUE_TYPES, Network
+
+F = TypeVar("F", bound=Callable[..., object])
+
+#: One non-negative 63-bit integer per item of the batch; the user gives `7` or `{shared: 7}`.
+Seed = NewType("Seed", tuple)  # type: ignore[type-arg]
+#: One text per gathered member; the user gives a template such as "{photo.stem} {strength:+.1f}".
+Caption = NewType("Caption", tuple)  # type: ignore[type-arg]
+#: A folder that survives kills and is emptied on success; never part of the key.
+Scratch = NewType("Scratch", str)
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """Where the gathered members of a group sit: grid shape, and each member's place in it."""
+
+    shape: tuple[int, ...]
+    index: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Bounds of a numeric setting, both included; None is open."""
+
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A text setting that names a file or a library entry; its digest is part of the key.
+
+    `kind` is "file" (a path relative to the workflow) or a folder of the model's library such as
+    "directions" (a name there, or a path). The op receives the absolute path.
+    """
+
+    kind: str = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class WireSpec:
+    """One input of an op."""
+
+    name: str
+    type: type
+    many: bool = False
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SettingSpec:
+    """One setting of an op. `role` says who fills it: the user, or the engine by type."""
+
+    name: str
+    annotation: Any
+    default: Any
+    role: str = "plain"  # plain | seed | caption | members | scratch | asset:<kind>
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PortSpec:
+    """One output of an op."""
+
+    name: str
+    type: type
+
+
+@dataclass(frozen=True, slots=True)
+class OpOptions:
+    """What `@op` was given."""
+
+    version: int
+    batch: int
+    batch_cuda: int
+    fixed: bool
+    cache: bool
+    endless: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OpSpec:
+    """Everything the engine knows of an op; `module` and `function` find it on a worker."""
+
+    name: str
+    module: str
+    function: str
+    wires: tuple[WireSpec, ...]
+    models: tuple[str, ...]
+    settings: tuple[SettingSpec, ...]
+    ports: tuple[PortSpec, ...]
+    single: bool
+    options: OpOptions
+    doc: str
+    source_digest: str = ""  # digest of a user's --ops file, part of its ops' keys
+    source_path: str = ""
+
+    @property
+    def summary(self) -> str:
+        """The first sentence of the docstring."""
+        return self.doc.split("\n", 1)[0]
+
+    def wire(self, name: str) -> WireSpec | None:
+        """The wire of that name, if any."""
+        return next((w for w in self.wires if w.name == name), None)
+
+    def setting(self, name: str) -> SettingSpec | None:
+        """The setting of that name, if any."""
+        return next((s for s in self.settings if s.name == name), None)
+
+    def port(self, name: str) -> PortSpec | None:
+        """The port of that name, if any."""
+        return next((p for p in self.ports if p.name == name), None)
+
+
+def op(
+    *,
+    version: int,
+    batch: int = 1,
+    batch_cuda: int | None = None,
+    fixed: bool = False,
+    cache: bool = True,
+    endless: bool = False,
+) -> Callable[[F], F]:
+    """Mark a function as an op.
+
+    version: raise it when the result changes; it is part of every key.
+    batch: most items given to one call (`batch_cuda` on a GPU worker).
+    fixed: every call gets exactly that many items, the last batch padded by repeating its last
+      item, because the bits of a network's answer depend on the batch size.
+    cache: whether results go to disk by default; cheap ops say no.
+    endless: no default timeout (training).
+    """
+
+    def mark(function: F) -> F:
+        options = OpOptions(version, batch, batch_cuda or batch, fixed, cache, endless)
+        function.__op__ = options  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+def read_op(function: Callable[..., object]) -> OpSpec:
+    """Make the OpSpec of a marked function from its signature and docstring.
+
+    Raises: TypeError when the signature does not follow the rules of this module.
+    """
+    hints = get_type_hints(function, include_extras=True)
+    wires: list[WireSpec] = []
+    models: list[str] = []
+    settings: list[SettingSpec] = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        annotation = hints.get(name)
+        if annotation is None:
+            raise TypeError(f"op {function.__name__}: parameter '{name}' has no type")
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+            settings.append(_setting(name, annotation, parameter.default))
+        elif annotation is Network:
+            models.append(name)
+        else:
+            wires.append(_wire(function.__name__, name, annotation))
+    returned = hints.get("return")
+    ports = _ports(function.__name__, returned)
+    return OpSpec(
+        name=function.__name__,
+        module=function.__module__,
+        function=function.__qualname__,
+        wires=tuple(wires),
+        models=tuple(models),
+        settings=tuple(settings),
+        ports=ports,
+        single=returned in VALUE_TYPES,
+        options=function.__op__,  # type: ignore[attr-defined]
+        doc=inspect.cleandoc(function.__doc__ or ""),
+    )
+
+
+def _wire(op_name: str, name: str, annotation: Any) -> WireSpec:
+    """Read one wire from its annotation: T, T | None, Sequence[T]."""
+    optional = many = False
+    if get_origin(annotation) in (Union, types.UnionType):
+        inner = [arg for arg in get_args(annotation) if arg is not type(None)]
+        optional, annotation = True, inner[0] if len(inner) == 1 else None
+    if get_origin(annotation) is Sequence:
+        many, annotation = True, get_args(annotation)[0]
+    if annotation not in VALUE_TYPES:
+        raise TypeError(f"op {op_name}: wire '{name}' must be a value type, not {annotation!r}")
+    return WireSpec(name, annotation, many, optional)
+
+
+_ROLES: dict[Any, str] = {
+    Seed: "seed",
+    Caption: "caption",
+    Members: "members",
+    Scratch: "scratch",
+}
+
+
+def _setting(name: str, annotation: Any, default: Any) -> SettingSpec:
+    """Read one setting from its annotation."""
+    role = _ROLES.get(annotation, "plain")
+    for part in get_args(annotation) if get_origin(annotation) is Annotated else ():
+        if isinstance(part, Asset):
+            role = f"asset:{part.kind}"
+    required = default is inspect.Parameter.empty and role not in ("members", "scratch")
+    return SettingSpec(
+        name,
+        annotation,
+        None if default is inspect.Parameter.empty else default,
+        role,
+        required,
+    )
+
+
+def _ports(op_name: str, returned: Any) -> tuple[PortSpec, ...]:
+    """Read the ports from the return type: one value type, or a dataclass of them."""
+    if returned in VALUE_TYPES:
+        return (PortSpec(VALUE_TYPES[returned], returned),)
+    if not is_dataclass(returned) or not isinstance(returned, type):
+        raise TypeError(f"op {op_name}: must return a value type or a dataclass of them")
+    hints = get_type_hints(returned)
+    ports = tuple(PortSpec(f.name, hints[f.name]) for f in fields(returned))
+    for port in ports:
+        if port.type not in VALUE_TYPES:
+            raise TypeError(f"op {op_name}: port '{port.name}' must be a value type")
+    return ports

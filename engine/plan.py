@@ -1,0 +1,299 @@
+"""The board of a run: graph x items x "which keys exist" -> the chunks left to run, depth first.
+
+The board hands out chunks (`next_chunk`) and takes results back (`settle`). It surveys a slice of a
+segment only when everything that slice reads is settled, deepest segment first, so finished
+pictures come early and memory does not grow with the folder. It touches no disk; it asks.
+"""
+
+from collections import deque
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+from engine.dag import Graph, Ref, SourceItem, Step
+from engine.errors import Reason
+from engine.examine import Blocked
+from engine.items import Items, Place
+from engine.jobs import Chunk, ChunkResult, ItemId, Lost, Outcome
+from engine.segments import Read, Segment, reads, segment
+from engine.states import RUNNING, STATUS, States
+from engine.survey import Home, Questions, Surveyor, Terms
+
+#: Seconds of work one chunk should hold, the most home items in it, and in one survey.
+CHUNK_SECONDS = 5.0
+MOST_HOMES = 512
+SURVEY_HOMES = 256
+
+DEFAULTS = Terms()
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One segment on its way: homes not surveyed yet, homes prepared, and its pace."""
+
+    segment: Segment
+    waiting: deque[int]
+    size: int
+    ready: deque[Home] = field(default_factory=deque)
+    pace: float | None = None  # seconds per home
+
+    def wait(self, home: int) -> None:
+        """Put a home back in front, once."""
+        if home not in self.waiting:
+            self.waiting.appendleft(home)
+
+
+class Board:
+    """Everything a run still has to do. See Terms for the ways to plan."""
+
+    def __init__(
+        self,
+        items: Items,
+        ask: Questions,
+        terms: Terms = DEFAULTS,
+    ) -> None:
+        self.items = items
+        self.graph: Graph = items.graph
+        self.states = States(items)
+        self._plan = segment(self.graph)
+        self._ask = ask
+        self._terms = terms
+        self._flying: dict[str, Chunk] = {}
+        self._serial = 0
+        self._digests: dict[str, list[str | Blocked | None]] = {}
+        self._unread: deque[tuple[str, int]] = deque()
+        self._watched = {name: self._watch(step) for name, step in self.graph.steps.items()}
+        for name, listing in sorted(items.listings.items(), key=lambda kv: len(kv[1])):
+            self._digests[name] = [item.identity or None for item in listing]
+            self._unread.extend((name, i) for i, item in enumerate(listing) if not item.identity)
+        self._undigested = len(self._unread)
+        self.surveyor = Surveyor(items, self._plan, self.states, self._digests, ask, terms)
+        self._lanes = [
+            _Lane(part, deque(range(items.sizes[part.home] if part.home else 1)), self._guess(part))
+            for part in self._plan.segments
+        ]
+
+    # -- sources ---------------------------------------------------------------------------------
+
+    def next_unread(self, most: int) -> list[tuple[str, int, SourceItem]]:
+        """Hand out up to `most` photos whose content digest is not known; small sources first."""
+        found: list[tuple[str, int, SourceItem]] = []
+        while self._unread and len(found) < most:
+            source, index = self._unread.popleft()
+            found.append((source, index, self.items.listings[source][index]))
+        return found
+
+    def digests(self, read: Iterable[tuple[str, int, str | Blocked]]) -> None:
+        """Take in content digests, or why a photo cannot be read."""
+        for source, index, digest in read:
+            self._undigested -= self._digests[source][index] is None
+            self._digests[source][index] = digest
+
+    # -- handing out -----------------------------------------------------------------------------
+
+    def next_chunk(self) -> Chunk | None:
+        """The next chunk that can run now; None while everything must wait."""
+        while True:
+            for lane in reversed(self._lanes):
+                if lane.ready:
+                    return self._chunk(lane)
+                if self._survey_some(lane):
+                    break  # what it settled may let a deeper segment go on
+            else:
+                return None
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything is settled and nothing is in flight or waiting to be written."""
+        return not self._flying and not any(lane.ready or lane.waiting for lane in self._lanes)
+
+    def _survey_some(self, lane: _Lane) -> bool:
+        """Survey the next ready homes of a lane; False when none is ready."""
+        ready: list[int] = []
+        while lane.waiting and len(ready) < SURVEY_HOMES:
+            if not self._ready(lane.segment, lane.waiting[0]):
+                break
+            ready.append(lane.waiting.popleft())
+        if not ready:
+            return False
+        lane.ready.extend(self.surveyor.survey(lane.segment, ready))
+        lost, self.surveyor.lost = self.surveyor.lost, []
+        for item in lost:
+            self._reopen(item)
+        if lost:  # their consumers were prepared too early: look at these homes again
+            self._unprepare(lane, set(ready))
+        return True
+
+    def _unprepare(self, lane: _Lane, homes: set[int]) -> None:
+        """Take prepared homes back to be surveyed again."""
+        for home in [h for h in lane.ready if h.index in homes]:
+            lane.ready.remove(home)
+            for job in home.jobs:
+                self.states.reopen(job.id)
+            lane.wait(home.index)
+
+    def _ready(self, part: Segment, home: int) -> bool:
+        """Whether all digests and settled items that a home's work needs are there."""
+        return self._terms.forecast or all(
+            self._inputs_ready(self.graph.steps[name], number)
+            for name in part.steps
+            for number in self.items.spaces[name].numbers(part.home, home)
+        )
+
+    def _inputs_ready(self, step: Step, number: int) -> bool:
+        if not self._undigested and not self._watched[step.name]:
+            return True
+        place = self.items.spaces[step.name].place(number)
+        if any(a in self._digests and self._digests[a][i] is None for a, i in place.items()):
+            return False
+        return all(self._read_ready(step, read, place) for read in self._watched[step.name])
+
+    def _watch(self, step: Step) -> tuple[Read, ...]:
+        """The reads of a step that may have to wait: of other segments, and of other sources."""
+        mine = self._plan.segment_of[step.name]
+        return tuple(
+            read
+            for read in reads(step)
+            if self._plan.segment_of.get(read.ref.node, "") != mine
+            and read.ref.node not in step.axes
+        )
+
+    def _read_ready(self, step: Step, read: Read, place: Place) -> bool:
+        """Whether everything one read means at a place is settled."""
+        node = read.ref.node
+        if node in self.graph.steps:
+            if not self.states.left[node]:
+                return True
+            if read.gathered and step.gather is not None and step.gather.by is None:
+                return False  # it wants all of them, and some are left
+        if not read.gathered:
+            return self._there(read.ref, place, step)
+        wire = next(w for w in step.wires if w.many and read.ref in w.refs)
+        _, cells = self.items.cells(step, wire, place)
+        return all(self._there(c.ref, c.place, step) for c in cells if c.ref == read.ref)
+
+    def _there(self, ref: Ref, place: Place, step: Step) -> bool:
+        number = self.items.read(ref, place, step.links)
+        if ref.node in self.graph.steps:
+            return self.states.settled((ref.node, number))
+        return self._digests[ref.node][number] is not None
+
+    def _chunk(self, lane: _Lane) -> Chunk:
+        """Take as many prepared homes as make one chunk."""
+        left = len(lane.ready) + len(lane.waiting)
+        most = max(1, min(lane.size, -(-left // self._terms.slots)))
+        homes = [lane.ready.popleft()]
+        while lane.ready and len(homes) < most and not (homes[0].alone or lane.ready[0].alone):
+            homes.append(lane.ready.popleft())
+        order = {name: i for i, name in enumerate(lane.segment.steps)}
+        self._serial += 1
+        chunk = Chunk(
+            id=f"{self._serial:06d}",
+            segment=lane.segment.name,
+            jobs=tuple(sorted((j for h in homes for j in h.jobs), key=lambda j: order[j.step])),
+            exports=tuple(export for home in homes for export in home.exports),
+            home=tuple(home.index for home in homes),
+            stored=frozenset(name for name in lane.segment.steps if self._stored(name)),
+        )
+        self._flying[chunk.id] = chunk
+        return chunk
+
+    def _stored(self, step: str) -> bool:
+        """Whether results go to disk: as declared, and always when read across segments."""
+        return self.graph.steps[step].cache or step in self._plan.crossing
+
+    def _guess(self, part: Segment) -> int:
+        """Guess how many homes make a chunk: from past timings, else few where networks work."""
+        past = [self._ask.seconds(self.graph.steps[name].op.name) for name in part.steps]
+        known = sum(seconds for seconds in past if seconds)
+        if known and None not in past:
+            return max(1, min(MOST_HOMES, int(CHUNK_SECONDS / known)))
+        return 1 if any(self.graph.steps[name].models for name in part.steps) else 8
+
+    # -- taking back -----------------------------------------------------------------------------
+
+    def settle(self, result: ChunkResult) -> None:
+        """Take in a chunk's outcomes; what it did not report is planned again."""
+        chunk = self._flying.pop(result.chunk)
+        self._measure(chunk, result.seconds)
+        for outcome in result.outcomes:
+            self.surveyor.alone.discard(outcome.item)
+            if outcome.status == "done":
+                self.surveyor.gone.discard(outcome.key)
+            self.states.settle(outcome)
+        for lost in result.lost:
+            self.lose(lost)
+        self._reopen_rest(chunk)
+
+    def lose(self, lost: Lost) -> None:
+        """Plan an item again whose payload turned out to be gone."""
+        self.surveyor.gone.add(lost.key)
+        self._reopen(lost.item)
+
+    def requeue(self, chunk: Chunk, alone: Collection[ItemId] = ()) -> None:
+        """Plan an unfinished chunk again, items under suspicion each in a batch of its own."""
+        self._flying.pop(chunk.id, None)
+        self.surveyor.alone.update(alone)
+        self._reopen_rest(chunk)
+        for export in chunk.exports:
+            self._wait(export.item)
+
+    def retry(self, item: ItemId, *, alone: bool = False) -> None:
+        """Plan one item that failed in passing again."""
+        if alone:
+            self.surveyor.alone.add(item)
+        self._reopen(item)
+
+    def fail(self, item: ItemId, reason: Reason, message: str, traceback: str = "") -> None:
+        """Quarantine an item from the driver (it killed its worker, or ran out of tries)."""
+        self.surveyor.alone.discard(item)
+        key = self.states.key(item)
+        self.states.settle(Outcome(item, "quarantined", key, None, reason, message, traceback))
+
+    def _reopen_rest(self, chunk: Chunk) -> None:
+        """Plan again whatever of a chunk is still unsettled."""
+        for job in chunk.jobs:
+            if self.states[job.id] == RUNNING:
+                self._reopen(job.id)
+
+    def _measure(self, chunk: Chunk, seconds: float) -> None:
+        """Let the pace of finished chunks set the size of the next ones."""
+        lane = self._lane(chunk.segment)
+        if chunk.jobs and seconds:
+            pace = seconds / len(chunk.home)
+            lane.pace = pace if lane.pace is None else 0.7 * lane.pace + 0.3 * pace
+            lane.size = max(1, min(int(CHUNK_SECONDS / lane.pace), lane.size * 4, MOST_HOMES))
+
+    def _lane(self, name: str) -> _Lane:
+        return next(lane for lane in self._lanes if lane.segment.name == name)
+
+    def _reopen(self, item: ItemId) -> None:
+        """Forget that an item was settled, and survey its home again."""
+        self.states.reopen(item)
+        self._wait(item)
+
+    def _wait(self, item: ItemId) -> None:
+        lane = self._lane(self._plan.segment_of[item[0]])
+        place = self.items.spaces[item[0]].place(item[1])
+        lane.wait(place[lane.segment.home] if lane.segment.home else 0)
+
+    # -- telling ---------------------------------------------------------------------------------
+
+    def news(self) -> list[Outcome]:
+        """Everything settled since the last call."""
+        found, self.states.news = self.states.news, []
+        return found
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Items of each step by status; what is not settled is `to_run`."""
+        return {
+            name: {
+                "items": space.count(),
+                **self.states.tally(name),
+                "to_run": self.states.left[name],
+            }
+            for name, space in self.items.spaces.items()
+        }
+
+    def state_of(self, item: ItemId) -> str:
+        """An item's status, or 'waiting'."""
+        return STATUS.get(self.states[item], "waiting")

@@ -1,0 +1,154 @@
+"""ledger -> report.html: what a run was asked, did, made and set aside."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from engine.drawing import Outline, Tally
+from engine.history import ItemRow, RunRecord, load_items, load_run, load_times
+from engine.ledger import OutputRow
+from engine.page import Comparison, Fact, Page, Refusal, StepLine, duration, plural, render
+from engine.shots import PICTURES, Wanted, data_uri, take_shots
+from engine.staging import write_whole
+from engine.story import read_outline
+
+REPORT = "report.html"
+#: Most pictures, comparisons and tracebacks on the page, which must open everywhere.
+MOST_SHOTS, MOST_PAIRS, MOST_TRACEBACKS = 60, 30, 200
+_FATES = ("done", "cached", "quarantined", "skipped")
+
+
+def write_report(run_dir: Path) -> Path:
+    """Write the report of the last run of a folder; give its path.
+
+    Raises: UsageError when no run was made there.
+    """
+    path = run_dir / REPORT
+    text = render(read_page(run_dir))
+    write_whole(path, [text.encode(errors="replace")], run_dir / "staging")
+    return path
+
+
+def read_page(run_dir: Path) -> Page:
+    """Make the page of the last run of a folder."""
+    run = load_run(run_dir)
+    refused = load_items(run_dir, status="quarantined")
+    moments, saved = load_times(run_dir)
+    out = run_dir.parent
+    present = [row for row in run.outputs.values() if (out / row.path).exists()]
+    drawn = read_outline(run.info["outline"])
+    return Page(
+        title=str(run.info["name"]),
+        state=state_of(run),
+        seconds=float(run.summary.get("seconds", _elapsed(run))),
+        started=_when(run.started),
+        outline=drawn,
+        steps=[_line(node.id, node.caption, node.axes, run) for node in _steps(drawn)],
+        outputs=len(present),
+        shots=[shot for shot in take_shots(_chosen(present, out)) if shot],
+        comparisons=_comparisons(run.summary.get("pairs", ()), out),
+        refusals=[_refusal(row, i < MOST_TRACEBACKS) for i, row in enumerate(refused)],
+        moments=moments,
+        saved_seconds=saved,
+        stale=run.summary.get("stale", ()),
+        facts=[
+            *_facts({"workflow": run.info["file"], "command": run.info["command"]}),
+            *_facts({"outputs": run.info["out"], "machine": run.info["machine"]}),
+            *_facts({"stopped by": run.summary["error"]} if run.summary.get("error") else {}),
+        ],
+        params=_facts(run.info["params"]),
+        models=_facts(run.info["models"]),
+        versions=_facts(run.info["versions"]),
+        workflow=str(run.info["text"]),
+    )
+
+
+def state_of(run: RunRecord) -> str:
+    """Say in one word how a run is or ended; see page.STATES."""
+    if run.running:
+        return "running"
+    if run.finished is None:
+        return "interrupted"
+    code = int(run.summary.get("exit_code", 0))
+    return {0: "done", 1: "failed", 3: "refused"}.get(code, "interrupted")
+
+
+def _steps(drawn: Outline) -> list[Any]:
+    return [node for node in drawn.nodes if node.kind == "step"]
+
+
+def _line(name: str, op: str, axes: Sequence[str], run: RunRecord) -> StepLine:
+    """What became of one step's items."""
+    counts = run.counts.get(name, {})
+    took = run.seconds.get(name, 0.0)
+    done, cached, refused, skipped = (counts.get(fate, 0) for fate in _FATES)
+    text = plural(done + cached + refused + skipped, "item")
+    text += f" · {duration(took)}" if took >= 0.05 else ""
+    tally = Tally(done, cached, refused, skipped, text)
+    return StepLine(name, op, " × ".join(axes), tally, took)
+
+
+def _chosen(rows: Sequence[OutputRow], out: Path) -> list[Wanted]:
+    """Choose the pictures to show: sheets first, outputs with few files, then the others."""
+    groups: dict[int, list[OutputRow]] = {}
+    for row in rows:
+        if Path(row.path).suffix.lower() in PICTURES:
+            groups.setdefault(row.output, []).append(row)
+    ordered = sorted(groups.values(), key=lambda group: (len(group) > 1, group[0].output))
+    share = max(1, MOST_SHOTS // max(1, len(ordered)))
+    return [
+        Wanted(out / row.path, row.path, _link(row.path), featured=len(group) == 1)
+        for group in ordered
+        for row in sorted(group, key=_place)[:share]
+    ][:MOST_SHOTS]
+
+
+def _place(row: OutputRow) -> tuple[int, str]:
+    return (row.item[1], row.path)
+
+
+def _link(path: str) -> str:
+    """A link from the report to an output file."""
+    from urllib.parse import quote
+
+    return "../" + quote(os.fsencode(path))
+
+
+def _comparisons(told: Iterable[Mapping[str, str]], out: Path) -> list[Comparison]:
+    """Pair outputs with their photos: those that can share a frame, or else any."""
+    chosen = [pair for pair in told if (out / pair["path"]).exists()]
+    photos = {pair["photo"]: Path(pair["photo"]) for pair in chosen}
+    shots = take_shots([Wanted(path, path.name) for path in photos.values()])
+    before = dict(zip(photos, shots, strict=True))
+    after = take_shots([Wanted(out / pair["path"], pair["path"]) for pair in chosen])
+    found = [
+        Comparison(pair["label"], first, second)
+        for pair, second in zip(chosen, after, strict=True)
+        if (first := before[pair["photo"]]) and second
+    ]
+    return ([pair for pair in found if pair.same] or found)[:MOST_PAIRS]
+
+
+def _refusal(row: ItemRow, whole: bool) -> Refusal:
+    """What is shown of one quarantined item."""
+    trace, picture = (row.traceback, row.thumbnail) if whole else ("", b"")
+    reason = row.reason or "op_error"
+    return Refusal(row.step, row.label, reason, row.message, trace, data_uri(picture))
+
+
+def _facts(told: Mapping[str, Any]) -> list[Fact]:
+    return [Fact(name, str(value)) for name, value in told.items()]
+
+
+def _elapsed(run: RunRecord) -> float:
+    """Seconds from the start to the end, or to now."""
+    end = run.finished or datetime.now().timestamp()
+    return max(0.0, end - run.started)
+
+
+def _when(seconds: float) -> str:
+    """A date as people write it."""
+    moment = datetime.fromtimestamp(seconds).astimezone()
+    return f"{moment.day} {moment:%B %Y, %H:%M}"

@@ -1,0 +1,78 @@
+"""How far a run is, or how it ended, told from its folder alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.history import ItemRow, load_items, load_run
+from engine.page import STATES, duration, number, plural
+from engine.report import state_of
+from engine.session import RUN_FOLDER
+
+#: Quarantined items that are named one by one.
+MOST_NAMED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """What became of the items of a run so far, by step."""
+
+    state: str
+    run_dir: Path
+    exit_code: int | None
+    seconds: float
+    steps: Mapping[str, Mapping[str, int]]
+    refused: tuple[ItemRow, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The status as `--json` prints it."""
+        return {
+            "state": self.state,
+            "run_dir": str(self.run_dir),
+            "exit_code": self.exit_code,
+            "seconds": self.seconds,
+            "steps": self.steps,
+            "quarantined": [
+                {"step": r.step, "item": r.label, "reason": r.reason, "message": r.message}
+                for r in self.refused
+            ],
+        }
+
+    def as_text(self) -> str:
+        """The status for people."""
+        lines = [f"{STATES[self.state]} ({duration(self.seconds)})"]
+        width = max((len(name) for name in self.steps), default=0)
+        for name, counts in self.steps.items():
+            told = ", ".join(f"{number(count)} {fate}" for fate, count in counts.items())
+            lines.append(f"  {name:<{width}}  {told}")
+        named = self.refused[:MOST_NAMED]
+        lines += [f"  {row.reason}: {row.step} of {row.label}: {row.message}" for row in named]
+        if len(self.refused) > MOST_NAMED:
+            lines.append(f"  ... and {plural(len(self.refused) - MOST_NAMED, 'item')} more")
+        return "\n".join(lines)
+
+
+def run_folder(out: Path) -> Path:
+    """The run folder of an output folder, or that folder itself."""
+    return out if out.name == RUN_FOLDER else out / RUN_FOLDER
+
+
+def read_status(out: Path) -> RunStatus:
+    """Read how the last run in an output folder is doing.
+
+    Raises: UsageError when there was none.
+    """
+    run_dir = run_folder(out)
+    run = load_run(run_dir)
+    items = load_items(run_dir, status="quarantined")
+    end = run.finished or max((row.at for row in items), default=run.started)
+    seconds = float(run.summary.get("seconds", end - run.started))
+    return RunStatus(
+        state=state_of(run),
+        run_dir=run_dir.absolute(),
+        exit_code=run.summary.get("exit_code"),
+        seconds=round(seconds, 3),
+        steps=run.counts,
+        refused=tuple(items),
+    )

@@ -1,0 +1,113 @@
+"""Looking after a cache: what it holds, what may go, whether it is sound, a new index."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.compaction import compact
+from engine.errors import UsageError
+from engine.index import Index
+from engine.page import duration, number, plural
+from engine.store import default_root, open_store, sweep
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+
+
+@dataclass(frozen=True, slots=True)
+class Care:
+    """What was found or done, as numbers by name and as text. `sound`: nothing was damaged."""
+
+    numbers: Mapping[str, float]
+    text: str
+    sound: bool = True
+
+    def as_json(self) -> dict[str, Any]:
+        """The result as `--json` prints it."""
+        return dict(self.numbers)
+
+    def as_text(self) -> str:
+        """The result for people."""
+        return self.text
+
+
+def look_after(action: str, root: Path | None, max_size: str | None = None) -> Care:
+    """Do one of stats, gc, verify, rebuild on the cache in a folder (default: the user's).
+
+    Raises: UsageError for a size that is none; StoreError when the cache cannot be used.
+    """
+    folder = open_store((root or default_root()).absolute())
+    with Index(folder) as index:
+        if action == "gc":
+            return _collect(folder, index, max_size)
+        if action == "verify":
+            return _verify(index)
+        if action == "rebuild":
+            index.rebuild()
+        return _stats(folder, index)
+
+
+def _stats(folder: Path, index: Index) -> Care:
+    index.absorb()
+    found = index.stats()
+    numbers = {
+        "records": found.records,
+        "evicted": found.gone,
+        "packs": found.packs,
+        "bytes": found.size,
+        "seconds": found.seconds,
+    }
+    lines = [
+        str(folder),
+        f"{plural(found.records, 'result')} in {plural(found.packs, 'file')}, "
+        f"{size_text(found.size)}, worth {duration(found.seconds)} of computing",
+    ]
+    if found.gone:
+        lines.append(f"{plural(found.gone, 'result')} known without their content")
+    return Care(numbers, "\n".join(lines))
+
+
+def _collect(folder: Path, index: Index, max_size: str | None) -> Care:
+    """Sweep what dead writers left, merge small files, and evict down to a size."""
+    swept = sweep(folder)
+    index.absorb()
+    fewer = compact(folder, index)
+    freed = index.evict(read_size(max_size)) if max_size else 0
+    text = (
+        f"removed {plural(swept, 'unfinished file')}, merged {plural(fewer, 'small file')} away, "
+        f"freed {size_text(freed)}"
+    )
+    return Care({"swept": swept, "merged": fewer, "freed_bytes": freed}, text)
+
+
+def _verify(index: Index) -> Care:
+    damaged = index.verify()
+    if not damaged:
+        return Care({"damaged": 0}, "everything is sound")
+    text = f"{plural(len(damaged), 'result')} damaged; forgotten, and made again when needed"
+    return Care({"damaged": len(damaged)}, text, sound=False)
+
+
+def read_size(text: str) -> int:
+    """Read a size such as '20GB', '500 MB' or '1e9'.
+
+    Raises: UsageError when it is none.
+    """
+    found = re.fullmatch(r"\s*([\d.]+(?:e\d+)?)\s*([kmgt]?)i?b?\s*", text.lower())
+    try:
+        amount = float(found.group(1)) if found else -1.0
+    except ValueError:
+        amount = -1.0
+    if found is None or amount < 0:
+        raise UsageError(f"'{text}' is not a size; write 500MB or 20GB")
+    return int(amount * _UNITS[found.group(2)])
+
+
+def size_text(size: float) -> str:
+    """Write a size as people read it: 12 kB, 3.4 GB."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{number(int(size))} {unit}" if size >= 10 else f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"

@@ -1,0 +1,1 @@
+"""Drawn pictures with known factors, part masks and landmarks: unlimited exact training data."""

@@ -1,0 +1,70 @@
+"""`python -m models.training portraits --minutes 90 --out DIR`: fit the networks of one domain.
+
+With `torchrun --nproc-per-node N -m models.training ...` N processes work on one network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from models.runtime import import_torch
+
+
+def main() -> None:
+    """Read the command line and train."""
+    parser = argparse.ArgumentParser(prog="python -m models.training", description=__doc__)
+    parser.add_argument("domain", help="what to draw: portraits")
+    parser.add_argument(
+        "--part",
+        choices=["generator", "features", "encoder", "export"],
+        default="generator",
+        help="the encoder needs the other two in --out; export writes weights into --builtin",
+    )
+    parser.add_argument("--minutes", type=float, help="how long to work")
+    parser.add_argument("--steps", type=int, help="how many steps to take, exactly repeatable")
+    parser.add_argument("--out", type=Path, default=Path("training-out"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: torch's choice)")
+    parser.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint")
+    parser.add_argument("--warm", action="store_true", help="start from the weights that ship")
+    parser.add_argument("--compile", action="store_true", help="compile the renderer (needs g++)")
+    parser.add_argument("--builtin", type=Path, help="where export writes, a folder per model")
+    options = parser.parse_args()
+    if options.part != "export" and (options.minutes is None) == (options.steps is None):
+        parser.error("give either --minutes or --steps")
+    _run(options)
+
+
+def _run(options: argparse.Namespace) -> None:
+    torch = import_torch()  # the allocator is tuned before anything imports torch
+
+    from models.training import encoder, export, features, generator
+    from models.training.domains import domain
+    from models.training.loop import Budget, Job
+
+    if "WORLD_SIZE" in os.environ:
+        torch.distributed.init_process_group("gloo")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    job = Job(
+        domain(options.domain),
+        options.out,
+        Budget(options.minutes, options.steps),
+        seed=options.seed,
+        device=options.device,
+        resume=options.resume,
+        warm=options.warm,
+        compile_render=options.compile,
+    )
+    if options.part == "export":
+        export.export(job, options.builtin)
+        return
+    train = {"generator": generator, "features": features, "encoder": encoder}[options.part].train
+    train(job)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""What can be done to a picture: the list of op modules, written by hand."""
+
+from importlib import import_module
+from types import ModuleType
+
+OP_MODULES = (
+    "ops.images",
+    "ops.align",
+    "ops.codes",
+    "ops.synthesis",
+    "ops.inversion",
+    "ops.directions",
+    "ops.measures",
+)
+
+
+def op_modules() -> tuple[ModuleType, ...]:
+    """Import every op module, in the order they are documented. Imports no torch."""
+    return tuple(import_module(name) for name in OP_MODULES)

@@ -1,0 +1,207 @@
+"""The front door: commands and flags -> engine calls; the one file that knows engine and ops.
+
+From Python, `run` and `plan` do what the commands of these names do, and return what they print.
+"""
+
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from engine.commands import Home, cli
+from engine.errors import SpecError, UsageError, WorkflowError, suggestion
+
+if TYPE_CHECKING:
+    from engine.dag import Json, ModelInfo
+    from engine.doctor import Finding
+    from engine.forecast import PlanResult
+    from engine.registry import Registry
+    from engine.runner import RunResult
+    from engine.session import Request
+    from engine.surroundings import Surroundings
+
+OPS_GROUP = "latentloom.ops"
+
+
+# -- what the engine cannot know by itself: ops, models, library entries -------------------------
+
+
+def build_ops(own: Iterable[Path] = ()) -> "Registry":
+    """Collect the ops: those that ship, those of installed packages, and the user's own files."""
+    from importlib.metadata import entry_points
+
+    from engine.own_ops import read_own_ops
+    from engine.registry import build_registry, marked
+    from ops import op_modules
+
+    specs = [spec for module in op_modules() for spec in marked(module)]
+    for point in entry_points(group=OPS_GROUP):
+        specs += marked(point.load())
+    for path in own:
+        specs += read_own_ops(path)
+    return build_registry(specs)
+
+
+def surroundings(registry: "Registry") -> "Surroundings":
+    """Make what the checks ask of the world: these ops, the models and their libraries."""
+    from engine.surroundings import Surroundings
+
+    return Surroundings(registry, describe_model, find_asset)
+
+
+def describe_model(source: str) -> "ModelInfo":
+    """Say what a weight file or a builtin model is, without torch.
+
+    Raises: UsageError when it is none, or of another kind.
+    """
+    import models
+    from engine.dag import ModelInfo
+
+    try:
+        found = models.describe(source)
+    except models.ModelError as error:
+        raise UsageError(str(error)) from error
+    return ModelInfo(
+        name=found.name,
+        path=found.path,
+        digest=found.digest,
+        family=found.digest,
+        resolution=found.resolution,
+        num_rows=found.num_rows,
+        w_dim=found.w_dim,
+        z_dim=found.z_dim,
+        style_width=sum(found.style_widths),
+        num_classes=found.c_dim,
+    )
+
+
+def find_asset(kind: str, value: str, folder: str, model: "ModelInfo | None") -> tuple[str, str]:
+    """Find the file a setting names: an entry of the model's library, or a path; and its digest.
+
+    Raises: UsageError when there is none, with the nearest name.
+    """
+    from models import file_digest
+
+    path = Path(folder, value).expanduser()
+    library: dict[str, Path] = {}
+    if kind != "file" and model is not None:
+        library = {p.stem: p for p in Path(model.path).parent.joinpath(kind).glob("*.safetensors")}
+    path = library.get(value, path)
+    if not path.is_file():
+        if kind == "file":
+            raise UsageError(f"there is no file '{path}'")
+        owner = f"model '{model.name}'" if model else "a model"
+        known = ", ".join(sorted(library)) or "none"
+        near = suggestion(value, library)
+        raise UsageError(
+            f"'{value}' is neither in the {kind} of {owner} ({known}) nor a file{near}"
+        )
+    return str(path.resolve()), file_digest(path)
+
+
+# -- from Python ---------------------------------------------------------------------------------
+
+
+def run(
+    workflow: str | Path, params: "Mapping[str, Json] | None" = None, **flags: Any
+) -> "RunResult":
+    """Run a workflow, given as a path or as YAML text.
+
+    `flags` are those of the command, by name: out, cache, limit, until, force, workers, gpus,
+    scheduler, ops, prune, quiet.
+    Raises: WorkflowError when it cannot start; what happens later is in the result's exit code.
+    """
+    from engine.runner import run_request
+
+    return run_request(request(workflow, params, **{"quiet": True, **flags}))
+
+
+def plan(
+    workflow: str | Path, params: "Mapping[str, Json] | None" = None, **flags: Any
+) -> "PlanResult":
+    """Count what a run would do: axes, items, what is cached and what is not, for every step.
+
+    Raises: WorkflowError when the workflow is not valid.
+    """
+    from engine.forecast import plan_request
+
+    return plan_request(request(workflow, params, **flags))
+
+
+def request(
+    workflow: str | Path,
+    params: "Mapping[str, Json] | None" = None,
+    *,
+    ops: Iterable[str | Path] = (),
+    **flags: Any,
+) -> "Request":
+    """Make a request of what was asked; flags that are not given keep their defaults.
+
+    Raises: UsageError for a flag that does not exist.
+    """
+    from engine.session import make_request
+
+    world = surroundings(build_ops(map(Path, ops)))
+    return make_request(workflow, params or {}, world, flags)
+
+
+def check_models() -> "Iterator[Finding]":
+    """Say of every model that ships whether its file is sound."""
+    import models
+    from engine.doctor import Finding
+
+    for name in models.builtin_names():
+        try:
+            info = models.describe(name)
+            text = f"{info.resolution} px, {info.num_rows} rows, {info.digest[:12]}"
+            yield Finding(name, "ok", text)
+        except models.ModelError as error:
+            yield Finding(name, "bad", str(error))
+
+
+HOME = Home(ops=build_ops, request=request, models=check_models)
+
+
+# -- the way out ---------------------------------------------------------------------------------
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command and turn whatever happens into an exit code and a message on stderr."""
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        return int(
+            cli.main(given, prog_name="run_workflow.py", standalone_mode=False, obj=HOME) or 0
+        )
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    except Exception as error:
+        return told(error, verbose=bool({"-v", "--verbose"} & set(given)))
+
+
+def told(error: Exception, *, verbose: bool) -> int:
+    """Tell of an error, with its traceback only when asked, and choose the exit code."""
+    if verbose:
+        traceback.print_exception(error)
+    elif isinstance(error, SpecError):
+        print(error, file=sys.stderr)
+    elif isinstance(error, WorkflowError):
+        print(f"error: {error}", file=sys.stderr)
+    else:
+        print(f"error: {type(error).__name__}: {error} (-v shows where)", file=sys.stderr)
+    return error.exit_code if isinstance(error, WorkflowError) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

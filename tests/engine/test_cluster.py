@@ -1,0 +1,158 @@
+"""Finding workers: our own, somebody's, none."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.cluster import (
+    ClusterSpec,
+    cpu_count,
+    gpu_numbers,
+    memory_share,
+    open_workers,
+    planned_slots,
+    sees,
+    worker_environment,
+)
+from engine.errors import RunError, UsageError
+
+
+def test_workers_share_the_cpus() -> None:
+    environment = worker_environment(workers=3, cpus=8)
+    assert environment["OMP_NUM_THREADS"] == environment["MKL_NUM_THREADS"] == "2"
+    assert worker_environment(workers=16, cpus=8)["OMP_NUM_THREADS"] == "1"
+
+
+def test_a_worker_may_use_its_share_of_memory_but_never_too_little() -> None:
+    assert memory_share(1) >= memory_share(2) >= memory_share(10_000)
+    assert memory_share(10_000) >= min(memory_share(1), 4 << 30)
+
+
+def test_the_number_of_workers_is_known_before_they_start() -> None:
+    assert planned_slots(ClusterSpec()) == cpu_count()
+    assert planned_slots(ClusterSpec(workers=3)) == 3
+    assert planned_slots(ClusterSpec(workers=0)) == 1
+
+
+def test_a_gpu_that_is_not_there_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="no such GPU on this machine"):
+        gpu_numbers("97")
+
+
+def test_a_scheduler_file_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
+    spec = ClusterSpec(scheduler=str(tmp_path / "none.json"))
+    with pytest.raises(UsageError, match="there is no such file"), open_workers(spec, tmp_path):
+        pytest.fail("there is no scheduler")
+
+
+def test_a_scheduler_that_does_not_answer_stops_the_run(tmp_path: Path) -> None:
+    spec = ClusterSpec(scheduler="tls://127.0.0.1:1")  # tls without certificates fails at once
+    with pytest.raises(RunError, match="no answer"), open_workers(spec, tmp_path):
+        pytest.fail("there is no scheduler")
+
+
+ROOT = Path(__file__).parents[2]
+
+SERVER = """
+import sys
+from distributed import LocalCluster
+from distributed.security import Security
+def main(threads, folder, tls):
+    security = None
+    if tls:
+        security = Security.temporary()
+        for name, text in (("ca", security.tls_ca_file), ("cert", security.tls_client_cert),
+                           ("key", security.tls_client_key)):
+            open(f"{folder}/{name}.pem", "w").write(text)
+    with LocalCluster(n_workers=1, threads_per_worker=threads, dashboard_address="127.0.0.1:0",
+                      worker_dashboard_address="127.0.0.1:0", security=security,
+                      local_directory=folder, silence_logs=50) as cluster:
+        print(cluster.scheduler_address, flush=True)
+        sys.stdin.read()
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2], len(sys.argv) > 3)
+"""
+LACKING = """
+import sys
+sys.modules["engine"] = None
+"""
+
+
+class Server:
+    """Somebody's cluster, in another process."""
+
+    def __init__(
+        self, folder: Path, threads: int = 1, *, tls: bool = False, program: bool = True
+    ) -> None:
+        script = folder / "server.py"
+        # Read by every process of the cluster, wherever the program is installed.
+        script.write_text(SERVER if program else LACKING + SERVER)
+        command = [sys.executable, str(script), str(threads), str(folder)] + ["tls"] * tls
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=folder,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+        )
+        assert self.process.stdout is not None
+        self.address = self.process.stdout.readline().strip()
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.communicate("")
+
+
+def test_a_scheduler_file_names_a_running_cluster(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        path = tmp_path / "scheduler.json"
+        path.write_text(json.dumps({"address": server.address}))
+        with open_workers(ClusterSpec(scheduler=str(path)), tmp_path) as workers:
+            assert workers.slots() == 1
+            assert workers.submit(divmod, 7, 2).result(30) == (3, 1)
+
+
+def test_workers_with_several_threads_are_refused(tmp_path: Path) -> None:
+    with Server(tmp_path, threads=2) as server:
+        spec = ClusterSpec(scheduler=server.address)
+        with pytest.raises(RunError, match="--nthreads 1"), open_workers(spec, tmp_path):
+            pytest.fail("two chunks would share a process")
+
+
+def test_workers_that_see_other_disks_or_lack_the_program_are_refused(tmp_path: Path) -> None:
+    shared = [tmp_path / "cache"]
+    shared[0].mkdir()
+    with Server(tmp_path) as server:
+        spec = ClusterSpec(scheduler=server.address)
+        with open_workers(spec, tmp_path, shared) as workers:
+            assert workers.slots() == 1
+    assert list(shared[0].iterdir()) == []
+    with Server(tmp_path, program=False) as server:
+        spec = ClusterSpec(scheduler=server.address)
+        with pytest.raises(RunError, match="lacks this program"), open_workers(spec, tmp_path):
+            pytest.fail("it cannot run a chunk")
+
+
+def test_a_file_is_seen_or_not(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    assert sees([str(tmp_path / "a"), str(tmp_path / "b")]) == [True, False]
+
+
+def test_tls_clusters_are_reached_with_certificates(tmp_path: Path) -> None:
+    with Server(tmp_path, tls=True) as server:
+        assert server.address.startswith("tls://")
+        spec = ClusterSpec(
+            scheduler=server.address,
+            tls_ca=str(tmp_path / "ca.pem"),
+            tls_cert=str(tmp_path / "cert.pem"),
+            tls_key=str(tmp_path / "key.pem"),
+        )
+        with open_workers(spec, tmp_path) as workers:
+            assert workers.submit(divmod, 7, 2).result(30) == (3, 1)

@@ -1,0 +1,93 @@
+"""What a dead worker leaves: its journal, and who was in its hands."""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from engine.hands import Hands, forget, read_grip
+
+
+def in_another_process(work: Callable[[str], None], run_dir: Path) -> int | None:
+    process = multiprocessing.get_context("spawn").Process(target=work, args=(str(run_dir),))
+    process.start()
+    process.join(20)
+    return process.exitcode
+
+
+def die_holding(run_dir: str) -> None:
+    hands = Hands(run_dir, "c1", guard=True)
+    with hands.holding("a", [1, 2]):
+        pass
+    hands.packed("packs/ab/one.pack")
+    with hands.holding("b", [2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def crash_holding(run_dir: str) -> None:
+    with Hands(run_dir, "c1", guard=True).holding("a", [7]):
+        ctypes.string_at(0)
+
+
+def hang_holding(run_dir: str) -> None:
+    hands = Hands(run_dir, "c1", guard=True)
+    with hands.holding("a", [7]), hands.limited(0.3):
+        ctypes.PyDLL(None).sleep(60)  # never lets the interpreter go
+
+
+def test_a_killed_worker_leaves_its_packs_and_the_guilty(tmp_path: Path) -> None:
+    assert in_another_process(die_holding, tmp_path) == -signal.SIGKILL
+    grip = read_grip(str(tmp_path), "c1")
+    assert grip is not None
+    assert grip.held == {("b", 2)}
+    assert grip.packs == ("packs/ab/one.pack",)
+    assert not grip.overdue
+
+
+def test_a_crash_leaves_its_traceback(tmp_path: Path) -> None:
+    assert in_another_process(crash_holding, tmp_path) == -signal.SIGSEGV
+    grip = read_grip(str(tmp_path), "c1")
+    assert grip is not None
+    assert grip.held == {("a", 7)}
+    assert "Segmentation fault" in grip.trace
+    assert "crash_holding" in grip.trace
+
+
+def test_a_call_that_never_returns_is_ended_and_told_apart(tmp_path: Path) -> None:
+    began = time.monotonic()
+    assert in_another_process(hang_holding, tmp_path) == 1
+    assert time.monotonic() - began < 15
+    grip = read_grip(str(tmp_path), "c1")
+    assert grip is not None
+    assert grip.overdue
+    assert "hang_holding" in grip.trace
+
+
+def test_hands_that_let_go_hold_nothing(tmp_path: Path) -> None:
+    hands = Hands(str(tmp_path), "c1", guard=False)
+    with hands.holding("a", [1]), hands.limited(0.01):
+        time.sleep(0.05)  # without guard nothing is ended
+    hands.close()
+    grip = read_grip(str(tmp_path), "c1")
+    assert grip is not None
+    assert grip.held == frozenset()
+    forget(str(tmp_path), "c1")
+    assert list((tmp_path / "hands").iterdir()) == []
+
+
+def test_a_chunk_that_never_began_left_nothing(tmp_path: Path) -> None:
+    assert read_grip(str(tmp_path), "c9") is None
+
+
+def test_a_journal_cut_in_the_middle_of_a_line_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    hands = Hands(str(tmp_path), "c1", guard=False)
+    with hands.holding("a", [1]):
+        with (tmp_path / "hands" / "c1.jsonl").open("a") as file:
+            file.write('{"step": "b", "numb')
+        grip = read_grip(str(tmp_path), "c1")
+    hands.close()
+    assert grip is not None
+    assert grip.held == {("a", 1)}

@@ -1,0 +1,41 @@
+"""Unchanged files are known by their stat, and paces by op."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from engine.dag import SourceItem
+from engine.memo import Memo, Pace
+
+
+@pytest.mark.parametrize(
+    "path", ["/photos/a b.jpg", "/photos/Zoë 写真.jpg", "/photos/caf\udce9.jpg"]
+)
+def test_a_digest_holds_while_the_stat_holds(tmp_path: Path, path: str) -> None:
+    item = SourceItem(0, {}, path=path, size=5, mtime_ns=2**60, inode=2**64 - 1)
+    memo = Memo(tmp_path / "memo.sqlite")
+    memo.remember_digests([(item, "aa")])
+    memo.close()
+    memo = Memo(tmp_path / "memo.sqlite")
+    assert memo.digests([item]) == {path: "aa"}
+    for change in ({"size": 6}, {"mtime_ns": 7}, {"inode": 8}, {"path": "/else"}):
+        assert memo.digests([replace(item, **change)]) == {}
+    memo.remember_digests([(replace(item, size=6), "bb")])
+    assert memo.digests([item, replace(item, size=6, index=1)]) == {path: "bb"}
+    memo.close()
+
+
+def test_items_without_files_have_no_digest(tmp_path: Path) -> None:
+    memo = Memo(tmp_path / "memo.sqlite")
+    memo.remember_digests([])
+    assert memo.digests([SourceItem(0, {}, identity="x")]) == {}
+    memo.close()
+
+
+def test_paces_mix_with_earlier_ones(tmp_path: Path) -> None:
+    memo = Memo(tmp_path / "memo.sqlite")
+    memo.remember_paces({"invert": Pace(4.0, 100.0)})
+    memo.remember_paces({"invert": Pace(2.0, 300.0), "resize": Pace(1.0, 1.0)})
+    assert memo.paces() == {"invert": Pace(3.0, 200.0), "resize": Pace(1.0, 1.0)}
+    memo.close()

@@ -1,0 +1,64 @@
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import pytest
+
+from engine.op import Asset, Caption, Range, Seed, op, read_op
+from engine.oplist import document, listing, markdown, type_text
+from engine.values import Image, Mask
+
+
+@op(version=3)
+def stamp(
+    image: Image,
+    mask: Mask | None = None,
+    *,
+    strength: Annotated[float, Range(0, 1)] = 0.5,
+    mode: Literal["over", "under"],
+    seed: Seed = Seed(()),  # noqa: B008
+    caption: Caption = (),
+) -> Image:
+    """Stamp a mark on a picture.
+
+    Shapes: image [N, 3, H, W].  Source: own.
+    """
+    return image
+
+
+SPEC = read_op(stamp)
+
+
+def test_one_op_is_told_in_full() -> None:
+    text = document(SPEC)
+    assert "stamp  (version 3)" in text
+    assert "mask   Mask, may be left out" in text
+    assert "strength  number 0..1 [0.5]" in text
+    assert "mode      over | under [required]" in text
+    assert "seed      seed: a number, or {shared: number} [from the item]" in text
+    assert "made: {op: stamp, in: {image: image_step}, with: {mode: ...}}" in text
+
+
+def test_the_list_has_a_line_per_op() -> None:
+    assert listing({"stamp": SPEC}) == "stamp  Stamp a mark on a picture."
+
+
+def test_bars_are_escaped_in_tables() -> None:
+    assert r"| with | `mode` | over \| under | required |" in markdown({"stamp": SPEC})
+
+
+@pytest.mark.parametrize(
+    ("annotation", "text"),
+    [
+        (int | None, "integer"),
+        (Annotated[float, Range(0)], "number from 0"),
+        (Annotated[int, Range(high=3)], "integer up to 3"),
+        (Sequence[int], "list of integer"),
+        (list[str], "list of text"),
+        (Literal[True, "auto"], "true | auto"),
+        (Annotated[str, Asset("directions")], "name in directions, or a file"),
+        (bool, "true | false"),
+        (dict[str, float], "mapping"),
+    ],
+)
+def test_types_read_like_yaml(annotation: object, text: str) -> None:
+    assert type_text(annotation) == text

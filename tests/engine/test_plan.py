@@ -1,0 +1,339 @@
+"""The board: what is left to run, in which order, and what a repeat needs."""
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from engine.dag import Graph, SourceItem
+from engine.destinations import destinations
+from engine.errors import UsageError
+from engine.graph import Surroundings, load_graph
+from engine.items import Items
+from engine.jobs import Chunk, ChunkResult, FromItem, ItemId, Lost, Outcome
+from engine.op import op, read_op
+from engine.plan import Board
+from engine.records import Blob, Record
+from engine.registry import build_registry
+from engine.survey import Questions, Terms
+from engine.values import Scalar, Scores
+
+
+@op(version=1)
+def copy(value: Scalar) -> Scalar:
+    """Give the value back."""
+    return value
+
+
+@op(version=1)
+def scale(value: Scalar, *, by: float = 1.0) -> Scalar:
+    """Multiply the value."""
+    return Scalar(tuple(float(x) * by for x in value.data))
+
+
+@op(version=1)
+def total(values: Sequence[Scalar]) -> Scalar:
+    """Add the values up."""
+    return Scalar((sum(float(v.data[0]) for v in values),))
+
+
+@op(version=1, cache=False)
+def cheap(value: Scalar) -> Scalar:
+    """Give the value back, kept in memory only."""
+    return value
+
+
+@op(version=1, cache=False)
+def paint(value: Scalar) -> Scores:
+    """Make something that is written to files of its own, kept in memory only."""
+    return Scores(value, ("x",))  # type: ignore[arg-type]
+
+
+REGISTRY = build_registry([read_op(f) for f in (copy, scale, total, cheap, paint)])
+
+
+def graph_of(text: str) -> Graph:
+    def no_model(name: str) -> None:
+        raise UsageError(f"no model {name}")
+
+    def no_asset(*_: object) -> tuple[str, str]:
+        raise UsageError("no assets here")
+
+    around = Surroundings(REGISTRY, no_model, no_asset, columns=lambda _path: ("value", "dir"))
+    return load_graph("version: 1\nname: t\n" + text, around)
+
+
+def listing(values: list[object]) -> tuple[SourceItem, ...]:
+    return tuple(
+        SourceItem(i, {"value": v, "index": i, "stem": f"s{v}", "dir": f"d{int(v) // 2}"}, f"id{v}")
+        for i, v in enumerate(values)
+    )
+
+
+class World:
+    """A store, a folder of outputs, and a worker that always succeeds unless told otherwise."""
+
+    def __init__(self, text: str, **sources: list[object]) -> None:
+        self.graph = graph_of(text)
+        self.sources = sources
+        self.store: dict[str, Record] = {}
+        self.files: dict[str, tuple[ItemId, str]] = {}
+        self.verdict: Callable[[ItemId], str] = lambda _item: "done"
+        self.ran: list[ItemId] = []
+        self.chunks: list[Chunk] = []
+
+    def board(self, **terms: object) -> Board:
+        items = Items(self.graph, {n: listing(v) for n, v in self.sources.items()})
+        ask = Questions(
+            records=lambda keys: {k: self.store[k] for k in keys if k in self.store},
+            current=lambda path, item, key: self.files.get(path) == (item, key),
+        )
+        return Board(items, ask, Terms(**terms))
+
+    def run(self, **terms: object) -> dict[str, dict[str, int]]:
+        board = self.board(**terms)
+        self.ran, self.chunks = [], []
+        for _ in range(1000):
+            chunk = board.next_chunk()
+            if chunk is None:
+                break
+            self.chunks.append(chunk)
+            board.settle(self.work(chunk))
+        assert board.finished
+        settled = [outcome.item for outcome in board.news()]
+        assert len(settled) == len(set(settled))
+        assert len(settled) == sum(c["items"] for c in board.counts().values())
+        return board.counts()
+
+    def work(self, chunk: Chunk) -> ChunkResult:
+        outcomes: list[Outcome] = []
+        bad: set[ItemId] = set()
+        for job in chunk.jobs:
+            inputs = [i.item for w in job.wires.values() for i in w if isinstance(i, FromItem)]
+            if bad & set(inputs):
+                bad.add(job.id)
+                outcomes.append(Outcome(job.id, "skipped", job.key))
+                continue
+            self.ran.append(job.id)
+            status = self.verdict(job.id)
+            if status != "done":
+                bad.add(job.id)
+                outcomes.append(Outcome(job.id, "quarantined", job.key, None, "op_error", "no"))
+                continue
+            kept = job.step in chunk.stored
+            ports = {"value": Blob(0, 1, "")} if kept else {}
+            record = Record(job.key, ports=ports, pack="p" if kept else "")
+            self.store[job.key] = record
+            outcomes.append(Outcome(job.id, "done", job.key, record))
+        for export in chunk.exports:
+            if export.item not in bad:
+                self.files[export.path.removeprefix("/")] = (export.item, export.key)
+        return ChunkResult(chunk.id, tuple(outcomes), (), seconds=0.01)
+
+
+CHAIN = """
+sources: {x: {values: [1, 2, 3, 4, 5]}}
+steps:
+  a: {op: copy, in: {value: x}}
+  b: {op: scale, in: {value: a}, with: {by: "${matrix.k}"}, matrix: {k: [1, 2]}}
+  c: {op: total, in: {values: b}, gather: {over: x}}
+"""
+
+
+def test_everything_runs_once_and_a_repeat_runs_nothing() -> None:
+    world = World(CHAIN, x=[1, 2, 3, 4, 5])
+    counts = world.run()
+    assert {n: c["done"] for n, c in counts.items()} == {"a": 5, "b": 10, "c": 2}
+    assert len(world.ran) == len(set(world.ran)) == 17
+    counts = world.run()
+    assert world.ran == []
+    assert {n: c["cached"] for n, c in counts.items()} == {"a": 5, "b": 10, "c": 2}
+
+
+def test_one_more_item_runs_one_item_per_step_and_its_gather() -> None:
+    world = World(CHAIN, x=[1, 2, 3])
+    world.run()
+    world.sources["x"] = [1, 2, 3, 9]
+    counts = world.run()
+    assert {n: c["done"] for n, c in counts.items()} == {"a": 1, "b": 2, "c": 2}
+
+
+def test_a_failed_item_is_skipped_below_and_missing_in_the_gather() -> None:
+    world = World(CHAIN, x=[1, 2, 3])
+    world.verdict = lambda item: "bad" if item == ("a", 1) else "done"
+    counts = world.run()
+    assert counts["a"]["quarantined"] == 1
+    assert counts["b"]["skipped"] == 2
+    assert counts["c"]["done"] == 2
+    gathered = [job for chunk in world.chunks for job in chunk.jobs if job.step == "c"]
+    assert all(len(job.wires["values"]) == 2 for job in gathered)
+
+
+def test_outputs_up_to_date_need_nothing_above_them() -> None:
+    text = """
+sources: {x: {values: [1, 2]}}
+steps:
+  a: {op: cheap, in: {value: x}}
+  b: {op: paint, in: {value: a}}
+outputs: [{from: b, to: "{x.value}.safetensors"}]
+"""
+    world = World(text, x=[1, 2])
+    assert world.run()["b"]["done"] == 2
+    assert world.run()["b"]["cached"] == 2
+    assert world.ran == []
+    del world.files["2.safetensors"]
+    world.run()
+    assert world.ran == [("a", 1), ("b", 1)]
+
+
+def test_lost_payload_is_computed_again_only_where_needed() -> None:
+    world = World(CHAIN, x=[1, 2])
+    board = world.board()
+    chunk = board.next_chunk()
+    assert chunk is not None
+    board.settle(world.work(chunk))
+    while (chunk := board.next_chunk()) is not None and chunk.jobs[0].step != "c":
+        board.settle(world.work(chunk))
+    assert chunk is not None
+    source = chunk.jobs[0].wires["values"][0]
+    assert isinstance(source, FromItem)
+    key = board.states.key(source.item)
+    board.settle(ChunkResult(chunk.id, (), (), (Lost(source.item, key),)))
+    del world.store[key]
+    world.ran = []
+    while (chunk := board.next_chunk()) is not None:
+        board.settle(world.work(chunk))
+    assert board.finished
+    assert source.item in world.ran
+    assert len([i for i in world.ran if i[0] == "b"]) == 1
+
+
+def test_when_zip_and_coalesce() -> None:
+    text = """
+sources: {x: {values: [1, 2, 3]}, y: {values: [7, 8, 9]}}
+steps:
+  big: {op: copy, in: {value: x}, when: "x.value >= 2"}
+  other: {op: copy, in: {value: y}}
+  both: {op: coalesce, in: {values: [big, other]}, pair: zip}
+  end: {op: copy, in: {value: both}}
+"""
+    world = World(text, x=[1, 2, 3], y=[7, 8, 9])
+    counts = world.run()
+    assert counts["big"] == {
+        "items": 3,
+        "done": 2,
+        "cached": 0,
+        "quarantined": 0,
+        "skipped": 1,
+        "to_run": 0,
+    }
+    assert counts["both"]["done"] == 3
+    read = {
+        job.number: job.wires["value"][0].item  # type: ignore[union-attr]
+        for chunk in world.chunks
+        for job in chunk.jobs
+        if job.step == "end"
+    }
+    assert read == {0: ("other", 0), 1: ("big", 1), 2: ("big", 2)}
+
+
+def test_groups_start_when_their_own_members_are_done() -> None:
+    text = """
+sources: {x: {table: t.csv}}
+steps:
+  a: {op: copy, in: {value: x.value}}
+  g: {op: total, in: {values: a}, gather: {over: x, by: x.dir}}
+"""
+    world = World(text, x=[0, 1, 2, 3, 4, 5])
+    board = world.board()
+    board._lanes[0].size = 2
+    first = board.next_chunk()
+    assert first is not None
+    assert [j.number for j in first.jobs] == [0, 1]
+    second = board.next_chunk()
+    board.settle(world.work(first))
+    group = board.next_chunk()
+    assert group is not None
+    assert group.jobs[0].step == "g"
+    assert second is not None
+    assert second.jobs[0].step == "a"
+
+
+def test_forced_steps_run_again() -> None:
+    world = World(CHAIN, x=[1, 2])
+    world.run()
+    counts = world.run(forced=frozenset({"a"}))
+    assert counts["a"]["done"] == 2
+    assert counts["b"]["cached"] == 4
+
+
+def test_a_forecast_counts_without_handing_out() -> None:
+    world = World(CHAIN, x=[1, 2])
+    world.run()
+    world.sources["x"] = [1, 2, 3]
+    board = world.board(forecast=True)
+    assert board.next_chunk() is None
+    assert {n: (c["cached"], c["to_run"]) for n, c in board.counts().items()} == {
+        "a": (2, 1),
+        "b": (4, 2),
+        "c": (0, 2),
+    }
+
+
+def test_a_suspect_runs_in_a_chunk_of_its_own() -> None:
+    world = World(CHAIN, x=[1, 2, 3])
+    board = world.board()
+    chunk = board.next_chunk()
+    assert chunk is not None
+    assert len(chunk.home) == 3
+    board.requeue(chunk, alone={("b", 2)})
+    again = [board.next_chunk() for _ in range(3)]
+    assert sorted(c.home for c in again if c) in ([(0,), (1,), (2,)], [(0, 2), (1,)], [(0,), (1,)])
+    lonely = [job.id for c in again if c for job in c.jobs if job.alone]
+    assert lonely == [("b", 2)]
+
+
+@pytest.mark.parametrize(
+    ("values", "template", "message"),
+    [
+        ([1.1, 0.9], "{x.value:.0f}.safetensors", "two outputs have the name '1"),
+        (["a", "A"], "{x.value}.safetensors", r"'A.safetensors' \(or 'a.safetensors'\)"),
+        (["\u00e9", "e\u0301"], "{x.value}.safetensors", "two outputs have the name"),
+        (["b/a", "b//a"], "{x.value}.safetensors", "two outputs have the name"),
+        (["a", "a.safetensors/b"], "{x.value}.safetensors", "would be a file .* and a folder"),
+        (["../a"], "{x.value}.safetensors", "leaves the output folder"),
+        (["/a"], "{x.value}.safetensors", "leaves the output folder"),
+        (["./.RUN/a"], "{x.value}.safetensors", "the run's own folder"),
+        (["a" * 300], "{x.value}.safetensors", "has more than 255 bytes"),
+        (["a", "A"], "{x.value}.csv", "two outputs have the name"),
+        (["../a"], "{x.value}.csv", "leaves the output folder"),
+    ],
+)
+def test_names_that_cannot_stand_side_by_side_are_refused_before_anything_runs(
+    values: list[object], template: str, message: str
+) -> None:
+    text = f"""
+sources: {{x: {{values: [1]}}}}
+steps: {{a: {{op: paint, in: {{value: x}}}}}}
+outputs: [{{from: a, to: "{template}"}}]
+"""
+    graph = graph_of(text)
+    named = [SourceItem(i, {"value": v, "index": i}, f"id{i}") for i, v in enumerate(values)]
+    with pytest.raises(UsageError, match=message):
+        destinations(Items(graph, {"x": named}))
+
+
+def test_the_rows_of_a_table_share_its_name() -> None:
+    text = """
+sources: {x: {values: [1]}}
+steps: {a: {op: copy, in: {value: x}}}
+outputs: [{from: a, to: t.csv}]
+"""
+    assert destinations(Items(graph_of(text), {"x": listing([1, 2])})) == [{}]
+
+
+def test_seeds_follow_identity_not_position() -> None:
+    from engine.keys import seed_for
+
+    assert seed_for(None, "op", ["a"]) == seed_for(None, "op", ["a"]) != seed_for(None, "op", ["b"])
+    assert seed_for({"shared": 7}, "op", ["a"]) == 7
+    assert seed_for(7, "op", ["a"]) != seed_for(7, "op", ["b"])

@@ -1,0 +1,272 @@
+"""One chunk in this process: batches, conditions, blame, packs, files."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from engine import when
+from engine.dag import Ref, Step, When, Wire
+from engine.jobs import (
+    Chunk,
+    ChunkResult,
+    Export,
+    FromItem,
+    FromScalar,
+    Input,
+    Job,
+    Outcome,
+    Program,
+)
+from engine.op import Members, OpSpec
+from engine.own_ops import read_own_ops
+from engine.store import open_store, read_table
+from engine.worker import run_chunk
+
+OPS = {spec.name: spec for spec in read_own_ops(Path(__file__).with_name("toy_ops.py"))}
+
+
+def step(name: str, op: str = "", *, batch: int | None = None, condition: str = "") -> Step:
+    spec: OpSpec = OPS[op or name]
+    gate = None
+    if condition:
+        tree = when.parse(condition)
+        refs = tuple(Ref(*n.text.split(".")) for n in when.names(tree))
+        gate = When(condition, tree, refs)
+    wires = tuple(Wire(w.name, (Ref("x"),), w.many) for w in spec.wires)
+    return Step(name, spec, wires, {}, {}, ("x",), when=gate, batch=batch, timeout_s=60)
+
+
+def job(step_name: str, number: int, *sources: Input, wire: str = "value", **more: object) -> Job:
+    settings = more.pop("settings", {})
+    return Job(
+        step=step_name,
+        number=number,
+        key=f"{step_name}-{number}",
+        label=f"x={number}",
+        wires={wire: sources},
+        settings=settings,  # type: ignore[arg-type]
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def of(step_name: str, number: int, port: str = "value") -> FromItem:
+    return FromItem((step_name, number), port)
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    root = open_store(tmp_path / "store")
+    run_dir = tmp_path / "out" / ".run"
+    run_dir.mkdir(parents=True)
+    return Program({}, str(root), str(run_dir), str(tmp_path / "out"))
+
+
+def run(
+    program: Program,
+    steps: Sequence[Step],
+    jobs: Sequence[Job],
+    exports: Sequence[Export] = (),
+    stored: Sequence[str] | None = None,
+) -> ChunkResult:
+    from dataclasses import replace
+
+    known = {s.name: s for s in steps}
+    kept = frozenset(known if stored is None else stored)
+    chunk = Chunk("c1", "0:x", tuple(jobs), tuple(exports), stored=kept)
+    return run_chunk(replace(program, steps=known), chunk)
+
+
+def by_item(result: ChunkResult) -> Mapping[tuple[str, int], Outcome]:
+    assert len({o.item for o in result.outcomes}) == len(result.outcomes)
+    return {outcome.item: outcome for outcome in result.outcomes}
+
+
+def values_of(result: ChunkResult, name: str, port: str = "value") -> list[object]:
+    found = sorted((o for o in result.outcomes if o.item[0] == name), key=lambda o: o.item)
+    return [o.record.scalars[port] if o.record and not o.reason else o.reason for o in found]
+
+
+def test_a_chain_runs_in_memory_and_its_packs_hold_every_record(program: Program) -> None:
+    jobs = [job("a", i, FromScalar(i)) for i in range(5)]
+    jobs += [job("b", i, of("a", i)) for i in range(5)]
+    result = run(program, [step("a", "double"), step("b", "double")], jobs)
+    assert values_of(result, "b") == [0, 4, 8, 12, 16]
+    packs = {o.record.pack for o in result.outcomes if o.record}
+    assert len(packs) == 2
+    stored = [r for pack in packs for r in read_table(Path(program.store_root), pack)]
+    assert {r.key for r in stored} == {j.key for j in jobs}
+    assert list((Path(program.store_root) / "staging").iterdir()) == []
+
+
+def test_batches_fill_up_and_the_last_one_is_short(program: Program) -> None:
+    jobs = [job("a", i, FromScalar(i)) for i in range(6)]
+    result = run(program, [step("a", "count_company")], jobs)
+    assert values_of(result, "a") == [4, 4, 4, 4, 2, 2]
+
+
+def test_a_step_can_ask_for_another_batch_size(program: Program) -> None:
+    jobs = [job("a", i, FromScalar(i)) for i in range(3)]
+    result = run(program, [step("a", "count_company", batch=3)], jobs)
+    assert values_of(result, "a") == [3, 3, 3]
+
+
+def test_a_fixed_op_always_gets_its_size_and_returns_no_more_than_asked(program: Program) -> None:
+    jobs = [job("a", i, FromScalar(i)) for i in range(5)]
+    result = run(program, [step("a", "fixed_company")], jobs)
+    assert values_of(result, "a") == [4] * 5
+    assert {o.batch for o in result.outcomes} == {4}
+
+
+def test_other_settings_never_share_a_call(program: Program) -> None:
+    jobs = [job("a", i, FromScalar(i), settings={"extra": i % 2}) for i in range(4)]
+    result = run(program, [step("a", "fixed_company")], jobs)
+    assert values_of(result, "a") == [4, 5, 4, 5]
+
+
+def test_a_suspect_runs_alone(program: Program) -> None:
+    jobs = [job("a", i, FromScalar(i), alone=i == 1) for i in range(4)]
+    result = run(program, [step("a", "count_company")], jobs)
+    assert values_of(result, "a") == [3, 1, 3, 3]
+
+
+def test_the_guilty_are_named_and_the_others_are_done(program: Program) -> None:
+    given = [1, 3, -1, 99, 13, 5, 6, 7]
+    jobs = [job("a", i, FromScalar(x)) for i, x in enumerate(given)]
+    jobs += [job("b", i, of("a", i)) for i in range(len(given))]
+    result = run(program, [step("a", "picky"), step("b", "double")], jobs)
+    found = by_item(result)
+    statuses = [found["a", i].status for i in range(8)]
+    assert (
+        statuses == ["done", "quarantined", "skipped", "quarantined", "quarantined"] + ["done"] * 3
+    )
+    assert [found["a", i].reason for i in (1, 3, 4)] == ["bad_input", "too_small", "op_error"]
+    assert found["a", 1].message == "3 is not liked"
+    assert "ValueError: 13 brings bad luck" in found["a", 4].message
+    assert "toy_ops.py" in found["a", 4].traceback
+    assert [found["b", i].status for i in range(8)] == [
+        "done" if s == "done" else "skipped" for s in statuses
+    ]
+
+
+def test_only_failures_that_will_repeat_are_remembered(program: Program) -> None:
+    jobs = [job("a", i, FromScalar(x)) for i, x in enumerate([3, 13])]
+    found = by_item(run(program, [step("a", "picky")], jobs))
+    remembered = found["a", 0].record
+    assert remembered is not None
+    assert (remembered.status, remembered.reason) == ("failed", "bad_input")
+    assert remembered.pack
+    assert found["a", 1].record is None
+
+
+def test_out_of_memory_halves_the_batch_down_to_one_item(program: Program) -> None:
+    given = [1, 2, 3, 4, 5, "huge", 7, 8]
+    jobs = [job("a", i, FromScalar(x)) for i, x in enumerate(given)]
+    result = run(program, [step("a", "hungry")], jobs)
+    assert values_of(result, "a") == [2, 2, 2, 2, 1, "out_of_memory", 2, 2]
+
+
+def test_numbers_that_are_not_finite_are_an_items_failure(program: Program) -> None:
+    jobs = [job("a", i, FromScalar(x)) for i, x in enumerate([0, 4])]
+    result = run(program, [step("a", "divide")], jobs)
+    assert values_of(result, "a")[1] == 0.25
+    assert by_item(result)["a", 0].reason == "not_finite"
+
+
+def test_when_reads_ports_and_fields(program: Program) -> None:
+    gated = step("b", "double", condition="a.value > 2 and x.go == true")
+    jobs = [job("a", i, FromScalar(i)) for i in range(3)]
+    jobs += [job("b", i, FromScalar(i), when=(of("a", i), FromScalar(i != 1))) for i in range(3)]
+    found = by_item(run(program, [step("a", "double"), gated], jobs))
+    assert [found["b", i].status for i in range(3)] == ["skipped", "skipped", "done"]
+    assert found["b", 0].message == "when: a.value > 2 and x.go == true"
+
+
+def test_gathered_members_captions_and_seeds_reach_the_op(program: Program) -> None:
+    members = Members((2,), ((0,), (1,)))
+    gathered = job(
+        "t",
+        0,
+        FromScalar(1),
+        FromScalar(2),
+        wire="values",
+        captions={"names": ("a=", "b=")},
+        members=members,
+    )
+    seeded = [job("d", i, FromScalar(0), seeds={"seed": 10 + i}) for i in range(3)]
+    result = run(program, [step("t", "total"), step("d", "draw")], [gathered, *seeded])
+    assert values_of(result, "t") == ["a=1+b=2@(2,)"]
+    assert values_of(result, "d") == [10, 11, 12]
+
+
+def test_a_scratch_folder_survives_a_failure_and_goes_with_success(program: Program) -> None:
+    one = job("s", 0, FromScalar(0), settings={"fail": True})
+    assert values_of(run(program, [step("s", "slow_training")], [one]), "s") == ["op_error"]
+    assert values_of(run(program, [step("s", "slow_training")], [one]), "s") == [2]
+    assert list((Path(program.store_root) / "scratch").iterdir()) == []
+
+
+def test_pictures_are_written_and_read_back_from_the_store(program: Program) -> None:
+    from PIL import Image as Pillow
+
+    out = Path(program.out_root)
+    jobs = [job("p", i, FromScalar(x)) for i, x in enumerate([-1.0, 0.1, 1.0])]
+    exports = [export_of(of("p", i, "image"), out / f"new/{i}.png") for i in range(3)]
+    result = run(program, [step("p", "paint")], jobs, exports)
+    assert [w.path for w in result.written] == [e.path for e in exports]
+    with Pillow.open(exports[1].path) as picture:
+        assert picture.getpixel((0, 0)) == (140, 140, 140)
+    record = by_item(result)["p", 1].record
+    again = export_of(FromItem(("p", 1), "image", record), out / "again.png")
+    second = run(program, [step("p", "paint")], [], [again])
+    assert second.written[0].digest == result.written[1].digest
+
+
+def export_of(source: FromItem, path: Path) -> Export:
+    return Export(0, str(path), source, source.item, "key", "png", 95, '{"made": 1}')
+
+
+def test_steps_that_are_not_stored_leave_only_their_scalars(program: Program) -> None:
+    result = run(program, [step("p", "paint")], [job("p", 0, FromScalar(0.5))], stored=())
+    record = by_item(result)["p", 0].record
+    assert record is not None
+    assert (record.pack, dict(record.scalars)) == ("", {"brightness": 0.5})
+    assert not list((Path(program.store_root)).glob("packs/*/*"))
+
+
+def test_a_payload_that_is_gone_is_reported_and_its_dependants_are_left_open(
+    program: Program,
+) -> None:
+    made = run(program, [step("p", "paint")], [job("p", 0, FromScalar(0.5))])
+    record = made.outcomes[0].record
+    assert record is not None
+    (Path(program.store_root) / record.pack).unlink()
+    lost = FromItem(("p", 0), "image", record)
+    steps = [step("r", "refuse_image"), step("s", "refuse_image")]
+    jobs = [job("r", 0, lost, wire="image"), job("s", 0, of("r", 0, "image"), wire="image")]
+    result = run(program, steps, jobs)
+    assert result.outcomes == ()
+    assert [(gone.item, gone.key) for gone in result.lost] == [(("p", 0), "p-0")]
+
+
+def test_a_refused_picture_is_shown(program: Program) -> None:
+    jobs = [job("p", 0, FromScalar(0.5)), job("r", 0, of("p", 0, "image"), wire="image")]
+    found = by_item(run(program, [step("p", "paint"), step("r", "refuse_image")], jobs))
+    assert found["r", 0].thumbnail.startswith(b"\xff\xd8")
+    assert len(found["r", 0].thumbnail) < 6 << 10
+
+
+def test_a_file_that_cannot_be_written_concerns_only_itself(program: Program) -> None:
+    out = Path(program.out_root)
+    (out / "link").symlink_to("/tmp")
+    (out / "file").write_text("in the way")
+    exports = [
+        export_of(of("p", 0, "image"), out / "link" / "escaped.png"),
+        export_of(of("p", 0, "image"), out / "file" / "below.png"),
+        export_of(of("p", 0, "image"), out / "good.png"),
+    ]
+    result = run(program, [step("p", "paint")], [job("p", 0, FromScalar(0.5))], exports)
+    assert [w.path for w in result.written] == [str(out / "good.png")]
+    messages = [message for _, message in result.failed_exports]
+    assert "leaves the output folder" in messages[0]
+    assert "NotADirectoryError" in messages[1] or "FileExistsError" in messages[1]

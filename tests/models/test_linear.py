@@ -1,0 +1,86 @@
+"""Linear readouts on codes whose true direction is known."""
+
+import pytest
+import torch
+
+from models.errors import ModelError
+from models.linear import Method, fit_readout
+
+METHODS: tuple[Method, ...] = ("regression", "mean_difference", "ridge", "logistic", "svm")
+
+
+def planted(items: int, width: int, noise: float = 0.3) -> tuple[torch.Tensor, ...]:
+    random = torch.Generator().manual_seed(0)
+    codes = torch.randn(items, width, generator=random)
+    axis = torch.nn.functional.normalize(torch.randn(width, generator=random), dim=0)
+    labels = codes @ axis + noise * torch.randn(items, generator=random)
+    return codes, labels, axis
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_planted_direction_is_found(method: Method) -> None:
+    codes, labels, axis = planted(2000, 32)
+    found = fit_readout(codes, labels, method)
+    assert float(found.direction @ axis.double()) > 0.97
+    assert float(found.direction.norm()) == pytest.approx(1)
+    assert found.accuracy > 0.85
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_yes_or_no_labels_do_as_well(method: Method) -> None:
+    codes, labels, axis = planted(2000, 32)
+    found = fit_readout(codes, (labels > 0.8).double(), method)
+    assert float(found.direction @ axis.double()) > 0.9
+
+
+def test_a_step_of_sigma_moves_the_label_by_one_deviation() -> None:
+    codes, _, axis = planted(4000, 16)
+    labels = 3 * codes @ axis + 7
+    found = fit_readout(codes * 2 + 1, labels, "ridge")
+    moved = (codes * 2 + 1).double() + found.sigma * found.direction
+    true = 3 * ((moved - 1) / 2) @ axis.double() + 7
+    assert float((true - labels).mean()) == pytest.approx(float(labels.std()), rel=0.02)
+    scores = ((codes * 2 + 1).double() @ found.direction - found.offset) / found.sigma
+    assert float(scores.mean()) == pytest.approx(0, abs=0.02)
+    assert float(scores.std()) == pytest.approx(1, abs=0.02)
+
+
+def test_shuffled_labels_are_read_no_better_than_by_chance() -> None:
+    codes, labels, _ = planted(2000, 16)
+    order = torch.randperm(2000, generator=torch.Generator().manual_seed(1))
+    assert fit_readout(codes, labels[order], "regression").accuracy == pytest.approx(0.5, abs=0.1)
+
+
+def test_readers_and_held_labels_see_through_a_correlated_attribute() -> None:
+    random = torch.Generator().manual_seed(2)
+    codes = torch.randn(4000, 8, generator=random)
+    codes[:, 1] = 0.8 * codes[:, 0] + 0.6 * codes[:, 1]
+    labels, other = codes[:, 0], codes[:, 1:2]
+    for method in ("ridge", "svm"):
+        assert float(fit_readout(codes, labels, method).direction[0]) > 0.98  # type: ignore[arg-type]
+    assert float(fit_readout(codes, labels, "mean_difference").direction[0]) < 0.9
+    assert float(fit_readout(codes, labels, "regression").direction[0]) < 0.9
+    assert float(fit_readout(codes, labels, "regression", others=other).direction[0]) > 0.98
+
+
+def test_movers_stay_where_the_codes_lie() -> None:
+    random = torch.Generator().manual_seed(2)
+    flat = torch.randn(2000, 2, generator=random)
+    # The label is the first coordinate; a faint third one happens to tell it as well.
+    codes = torch.cat([flat, 0.01 * flat[:, :1]], dim=1)
+    mover = fit_readout(codes, flat[:, 0], "regression").direction
+    assert float(mover[2]) == pytest.approx(0.01, abs=1e-3)
+
+
+def test_same_seed_same_bits() -> None:
+    codes, labels, _ = planted(300, 8)
+    a, b = (fit_readout(codes, labels, "svm", seed=4).direction for _ in range(2))
+    assert torch.equal(a, b)
+
+
+def test_constant_labels_and_few_codes_are_refused() -> None:
+    codes, labels, _ = planted(300, 8)
+    with pytest.raises(ModelError, match="at least 8 with finite, varying labels"):
+        fit_readout(codes, torch.ones(300), "svm")
+    with pytest.raises(ModelError, match="5 codes"):
+        fit_readout(codes[:5], labels[:5], "regression")

@@ -1,0 +1,72 @@
+"""Inversion as an op: ports, companions, refusals."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.errors import ItemError, OpError
+from engine.values import Image, Latent, Network, split, take
+from ops.directions import score_attributes
+from ops.inversion import invert
+from ops.measures import measure
+from ops.synthesis import synthesize
+
+
+def test_descent_comes_nearer_and_says_how_near(model: Network, w: Latent) -> None:
+    target = synthesize(take(w, 0, 2), model)
+    found = invert(target, model, method="optimize", steps=25)
+    assert found.latent.data.shape == (2, 8, 16)
+    assert (found.latent.space, found.latent.family) == ("w_plus", model.family)
+    redrawn = synthesize(found.latent, model)
+    assert torch.allclose(redrawn.data, found.reconstruction.data, atol=1e-5)
+    start = synthesize(Latent(w.data[:2] * 0, "w", w.family), model)
+    before = measure(start, target, model)
+    assert all(
+        float(a or 0) > float(b or 0)
+        for a, b in zip(found.psnr.data, before.psnr.data, strict=True)
+    )
+    assert found.perceptual.data == (None, None)
+    assert found.steps.data == (25, 25)
+
+
+def test_encoder_reads_in_one_pass_and_hybrid_goes_on_from_there(
+    companions: Network, w: Latent
+) -> None:
+    target = synthesize(w, companions)
+    read = invert(target, companions, method="encoder")
+    assert read.steps.data == (0,) * 5
+    singles = [invert(one, companions, method="encoder").latent.data for one in split(target)]
+    assert torch.allclose(read.latent.data, torch.cat(singles), atol=1e-5)
+    better = invert(target, companions, steps=8)
+    gains = zip(better.perceptual.data, read.perceptual.data, strict=True)
+    assert all(float(a or 0) < float(b or 0) for a, b in gains)
+
+
+def test_a_picture_of_another_size_is_scaled_and_an_oblong_one_refused(model: Network) -> None:
+    found = invert(Image(torch.zeros(1, 3, 80, 80)), model, method="optimize", steps=1)
+    assert found.reconstruction.data.shape == (1, 3, 32, 32)
+    with pytest.raises(ItemError, match="80x64: cut a square first"):
+        invert(Image(torch.zeros(1, 3, 64, 80)), model, method="optimize")
+
+
+def test_model_without_an_encoder_says_what_to_do(model: Network) -> None:
+    with pytest.raises(OpError, match=r"'tiny' has no encoder .* use method: optimize"):
+        invert(Image(torch.zeros(1, 3, 32, 32)), model)
+
+
+def test_numbers_that_are_not_finite_name_the_item(model: Network) -> None:
+    target = torch.zeros(2, 3, 32, 32)
+    target[1] = float("nan")
+    with pytest.raises(ItemError, match="broke down at step 0") as caught:
+        invert(Image(target), model, method="optimize", steps=3)
+    assert (caught.value.reason, caught.value.item) == ("not_finite", 1)
+
+
+def test_attributes_are_read_by_the_network_beside_the_model(
+    companions: Network, w: Latent
+) -> None:
+    scores = score_attributes(synthesize(w, companions), companions)
+    assert scores.names == ("smile", "age")
+    assert scores.data.shape == (5, 2)
+    assert Path(companions.path).with_name("features.safetensors").is_file()

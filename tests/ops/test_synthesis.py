@@ -1,0 +1,70 @@
+"""Pictures from codes: noise, truncation, batches."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from engine.errors import OpError
+from engine.op import Seed
+from engine.values import Latent, Network, split, take
+from models.stylegan2 import Generator
+from ops.codes import to_style
+from ops.synthesis import synthesize, vary_noise
+
+
+def test_picture_is_the_generators_own(model: Network, w: Latent, generator: Generator) -> None:
+    expected = generator.synthesize(generator.broadcast(w.data)).clamp(-1, 1)
+    assert torch.equal(synthesize(w, model).data, expected)
+    assert torch.allclose(synthesize(to_style(w, model), model).data, expected, atol=1e-5)
+
+
+def test_z_is_mapped_first(model: Network, generator: Generator) -> None:
+    z = torch.randn(2, 16)
+    expected = generator.forward(z).clamp(-1, 1)
+    assert torch.equal(synthesize(Latent(z, "z", model.family), model).data, expected)
+
+
+@pytest.mark.parametrize("noise", ["const", "seeded", "none"])
+def test_batch_equals_its_items(model: Network, w: Latent, noise: str) -> None:
+    seeds = (11, 12, 13, 14, 15)
+    together = synthesize(w, model, noise=noise, seed=Seed(seeds)).data  # type: ignore[arg-type]
+    apart = [
+        synthesize(one, model, noise=noise, seed=Seed((seed,))).data  # type: ignore[arg-type]
+        for one, seed in zip(split(w), seeds, strict=True)
+    ]
+    assert torch.allclose(together, torch.cat(apart), atol=1e-5)
+
+
+def test_seeded_noise_repeats_with_its_seed_only(model: Network, w: Latent) -> None:
+    one = take(w, 0, 1)
+    a, b, c = (synthesize(one, model, noise="seeded", seed=Seed((s,))).data for s in (1, 1, 2))
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+
+
+def test_truncation_to_nothing_draws_the_mean_for_all(model: Network, w: Latent) -> None:
+    drawn = synthesize(w, model, psi=0.0).data
+    assert torch.equal(drawn, drawn[:1].expand_as(drawn))
+    assert torch.equal(synthesize(w, model, psi=1.0).data, synthesize(w, model).data)
+
+
+def test_varied_noise_of_no_strength_is_the_usual_picture(model: Network, w: Latent) -> None:
+    usual = synthesize(w, model).data
+    assert torch.allclose(vary_noise(w, model, rows="all", strength=0.0).data, usual, atol=1e-6)
+    assert not torch.allclose(vary_noise(w, model, rows="all").data, usual, atol=1e-2)
+
+
+def test_noise_of_fine_rows_leaves_the_coarse_features(
+    model: Network, w: Latent, generator: Generator
+) -> None:
+    from models.noise import fixed_noise, varied_noise
+
+    noise = varied_noise(generator, [1], (4, 5, 6), 1.0)
+    same = [torch.equal(a[0, 0], b) for a, b in zip(noise, fixed_noise(generator), strict=True)]
+    assert same == [True, True, True, True, False, False, False]
+
+
+def test_code_of_another_generator_is_refused(model: Network, w: Latent) -> None:
+    with pytest.raises(OpError, match="not to 'tiny'"):
+        synthesize(replace(w, family="other"), model)
