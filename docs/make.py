@@ -53,7 +53,7 @@ def cli() -> str:
         "for `run_workflow.py run FILE.yaml`.",
         "",
     ]
-    context = click.Context(front_door, info_name="run_workflow.py")
+    context = click.Context(front_door, info_name="run_workflow.py", **front_door.context_settings)
     for name, text in _commands(front_door, context):
         lines += [f"## {name}", "", "```", text, "```", ""]
     return "\n".join(lines).rstrip() + "\n"
