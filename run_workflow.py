@@ -6,6 +6,7 @@ From Python, `run` and `plan` do what the commands of these names do, and return
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,6 +146,8 @@ def request(
     from engine.session import make_request
 
     world = surroundings(build_ops(map(Path, ops)))
+    if flags.get("scheduler"):  # what is installed here says nothing of workers elsewhere
+        world = replace(world, installed=lambda _: True)
     return make_request(workflow, params or {}, world, flags)
 
 

@@ -13,8 +13,8 @@ the registry collects. Pure: no torch, no disk.
 
 import inspect
 import types
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import (
     Annotated,
     Any,
@@ -95,6 +95,20 @@ class PortSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Needs:
+    """Packages, as they are imported, that an op cannot do without; looked for before a run.
+
+    install: what to type when one is missing. instead: how to do without it.
+    when: needed only if each of these settings has one of these values (a default counts).
+    """
+
+    packages: tuple[str, ...]
+    install: str
+    instead: str = ""
+    when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class OpOptions:
     """What `@op` was given."""
 
@@ -104,6 +118,7 @@ class OpOptions:
     fixed: bool
     cache: bool
     endless: bool
+    needs: tuple[Needs, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +164,7 @@ def op(
     fixed: bool = False,
     cache: bool = True,
     endless: bool = False,
+    needs: Sequence[Needs] = (),
 ) -> Callable[[F], F]:
     """Mark a function as an op.
 
@@ -158,10 +174,12 @@ def op(
       item, because the bits of a network's answer depend on the batch size.
     cache: whether results go to disk by default; cheap ops say no.
     endless: no default timeout (training).
+    needs: optional packages it cannot do without.
     """
 
     def mark(function: F) -> F:
-        options = OpOptions(version, batch, batch_cuda or batch, fixed, cache, endless)
+        most = batch_cuda or batch
+        options = OpOptions(version, batch, most, fixed, cache, endless, tuple(needs))
         function.__op__ = options  # type: ignore[attr-defined]
         return function
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from engine import given_settings, matrix, slots, wiring
+from engine import given_settings, matrix, packages, slots, wiring
 from engine.axes import AxisError, Gathering, Incoming, Joined, gathered, join, pair_up, project
 from engine.axes import read_through as through
 from engine.coalesce import coalesce_op
@@ -65,6 +65,7 @@ def build(scope: Scope, spec: StepSpec) -> Step | None:
         return None
     wires, sure = wiring.fill(scope, spec, op)
     settings = given_settings.read(scope, spec, op)
+    packages.check(scope, spec, op, settings)
     condition = _when(scope, spec)
     parts = Parts(spec, op, wires, {}, settings, condition)
     models, filled = slots.fill(scope, spec, op, list(parts.bound.values()))

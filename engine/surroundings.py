@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from engine.dag import ModelInfo
@@ -27,6 +28,11 @@ def read_columns(path: str) -> tuple[str, ...]:
     return columns
 
 
+def is_installed(package: str) -> bool:
+    """Tell whether a package can be imported here, without importing it."""
+    return find_spec(package) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """The world as far as planning needs it; every call raises WorkflowError with a reason.
@@ -35,6 +41,7 @@ class Surroundings:
     find_asset: kind, value as written, folder it is relative to, the step's model -> absolute
     path and digest.
     columns: absolute path of a table -> its column names.
+    installed: name of a package -> whether those who will run the ops have it.
     """
 
     registry: Registry
@@ -42,3 +49,4 @@ class Surroundings:
     find_asset: Callable[[str, str, str, ModelInfo | None], tuple[str, str]]
     default_model: str = "portraits-128"
     columns: Callable[[str], tuple[str, ...]] = read_columns
+    installed: Callable[[str], bool] = is_installed

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from engine.errors import ItemError, OpError, ShapeError, SkipItem
-from engine.op import Asset, Range, op
+from engine.op import Asset, Needs, Range, op
 from engine.values import Alignment, Image, Scalar, count
 
 if TYPE_CHECKING:
@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 
 Detector = Literal["auto", "file", "dlib5", "dlib68"]
 Gravity = Literal["center", "top", "bottom", "left", "right"]
+
+FINDING_FACES = Needs(
+    ("dlib", "face_recognition_models"),
+    install="pip install 'latentloom[faces]'",
+    instead="name a file of landmarks in `landmarks`",
+    when={"detector": ("auto", "dlib5", "dlib68"), "landmarks": (None,)},
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +41,7 @@ class AlignedCrop:
     alignment: Alignment
 
 
-@op(version=1)
+@op(version=1, needs=[FINDING_FACES])
 def align_face(
     image: Image,
     name: Scalar | None = None,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from engine.op import Asset, Caption, Members, Range, Scratch, Seed, op
+from engine.op import Asset, Caption, Members, Needs, Range, Scratch, Seed, op
 from engine.values import Alignment, Direction, FeatureMap, Image, Latent, Mask, Network, Scalar
 
 
@@ -131,4 +131,23 @@ def draw(*, seed: Seed, mask: Annotated[str | None, Asset("file")] = None) -> Im
 @op(version=1)
 def guided(*, mask: Annotated[str, Asset("file")] = "mask.png") -> Image:
     """A picture out of a mask."""
+    raise NotImplementedError
+
+
+RARE = Needs(
+    ("json", "no_such_package"),
+    install="pip install rare",
+    instead="by: file",
+    when={"by": ("auto", "rare"), "marks": (None,)},
+)
+
+
+@op(version=1, needs=[RARE])
+def search(
+    image: Image,
+    *,
+    by: Literal["auto", "file", "rare"] = "auto",
+    marks: Annotated[str | None, Asset("file")] = None,
+) -> Image:
+    """Search a picture with a package that is not there."""
     raise NotImplementedError
