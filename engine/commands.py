@@ -267,7 +267,11 @@ def explain(home: Home, /, *, step: str, item: str, as_json: bool, **flags: Any)
 @AS_JSON
 @VERBOSE
 def status(*, out: Path, as_json: bool, **_: Any) -> int:
-    """Say how far the run in folder OUT is, or how it ended."""
+    """Say how far the run in folder OUT is, or how it ended.
+
+    The `state` of --json is "running", or how it ended: "done", "partial" (everything else is done,
+    but `quarantined` items were set aside; exit code 3), "failed" or "interrupted".
+    """
     from engine.status import read_status
 
     found = read_status(out)

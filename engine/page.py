@@ -95,7 +95,7 @@ FEWEST_MOMENTS = 8
 STATES = {
     "running": "Still running",
     "done": "All good",
-    "refused": "Finished, some items set aside",
+    "partial": "Finished, some items set aside",
     "interrupted": "Interrupted",
     "failed": "Stopped",
 }

@@ -17,6 +17,8 @@ from engine.story import read_outline
 REPORT = "report.html"
 #: Most pictures, comparisons and tracebacks on the page, which must open everywhere.
 MOST_SHOTS, MOST_PAIRS, MOST_TRACEBACKS = 60, 30, 200
+#: Exit codes above this are 128 and the number of the signal that stopped the run.
+STOPPED = 128
 _FATES = ("done", "cached", "quarantined", "skipped")
 
 
@@ -72,7 +74,7 @@ def state_of(run: RunRecord) -> str:
     if run.finished is None:
         return "interrupted"
     code = int(run.summary.get("exit_code", 0))
-    return {0: "done", 1: "failed", 3: "refused"}.get(code, "interrupted")
+    return {0: "done", 3: "partial"}.get(code, "interrupted" if code > STOPPED else "failed")
 
 
 def _steps(drawn: Outline) -> list[Any]:

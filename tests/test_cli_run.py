@@ -164,7 +164,7 @@ def test_status_and_report_work_from_elsewhere(
     assert (place.out / ".run" / "report.html").is_file()
     assert main(["status", str(place.out), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert (told["state"], told["exit_code"]) == ("refused", 3)
+    assert (told["state"], told["exit_code"]) == ("partial", 3)
     assert [row["reason"] for row in told["quarantined"]] == ["decode"]
 
 

@@ -68,7 +68,7 @@ def out(tmp_path: Path) -> Path:
 
 def test_the_page_tells_the_run(out: Path) -> None:
     page = read_page(out / ".run")
-    assert (page.title, page.state, page.seconds) == ("faces", "refused", 2.0)
+    assert (page.title, page.state, page.seconds) == ("faces", "partial", 2.0)
     [line] = page.steps
     assert (line.tally.done, line.tally.cached, line.tally.quarantined) == (1, 1, 1)
     assert line.tally.text == "3 items · 1.5 s"
@@ -100,6 +100,20 @@ def test_a_run_that_never_ended_is_said_to_be_interrupted(tmp_path: Path) -> Non
         ledger.record([outcome(0)])
     assert read_page(run_dir).state == "interrupted"
     assert read_status(tmp_path).as_json()["state"] == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("code", "state"),
+    [(0, "done"), (1, "failed"), (2, "failed"), (3, "partial"), (130, "interrupted")],
+)
+def test_how_a_run_ended_has_a_word_of_its_own(tmp_path: Path, code: int, state: str) -> None:
+    run_dir = tmp_path / ".run"
+    run_dir.mkdir()
+    with Ledger(run_dir) as ledger:
+        ledger.begin(INFO)
+        ledger.finish({"exit_code": code})
+    assert read_status(tmp_path).as_json()["state"] == state
+    assert read_status(tmp_path).as_text()
 
 
 def test_status_counts_and_names(out: Path) -> None:
