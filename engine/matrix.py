@@ -1,10 +1,11 @@
 """Matrix axes: named file-wide, with exclude and include."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import product
 from math import prod
 
+from engine.axes import project
 from engine.dag import Allowed, Axis, Json
 from engine.reading import show
 from engine.spec import MatrixSpec, StepSpec
@@ -37,8 +38,18 @@ def declare(steps: Mapping[str, StepSpec], problems: Problems) -> dict[str, Axis
     return {name: Axis(name, "matrix", values=tuple(found)) for name, found in values.items()}
 
 
-def allowed(step: StepSpec, axes: Mapping[str, Axis], problems: Problems) -> tuple[Allowed, ...]:
-    """Make the combinations of a step's own matrix; none when all are meant."""
+def allowed(
+    step: StepSpec,
+    axes: Mapping[str, Axis],
+    inherited: Collection[str],
+    upstream: tuple[Allowed, ...],
+    problems: Problems,
+) -> tuple[Allowed, ...]:
+    """Make the combinations of a step's own matrix; none when all are meant.
+
+    An axis that the inputs bring (`inherited`, with `upstream` combinations) is only named again:
+    its list takes none of their items away, and none can be included that they do not have.
+    """
     matrix = step.matrix
     if matrix is None or not all(name in axes and given for name, given in matrix.axes.items()):
         return ()
@@ -46,7 +57,11 @@ def allowed(step: StepSpec, axes: Mapping[str, Axis], problems: Problems) -> tup
         name: {identity(value): i for i, value in enumerate(axes[name].values)}
         for name in matrix.axes
     }
-    own = [[places[n].get(identity(value), 0) for value in v] for n, v in matrix.axes.items()]
+    own = [
+        range(len(places[n])) if n in inherited else [places[n].get(identity(v), 0) for v in given]
+        for n, given in matrix.axes.items()
+    ]
+    included = _included(step, places, upstream, problems)
     whole = prod(len(found) for found in places.values())
     if not matrix.exclude and prod(map(len, own)) == whole:
         return ()
@@ -60,9 +75,7 @@ def allowed(step: StepSpec, axes: Mapping[str, Axis], problems: Problems) -> tup
         if wanted and not gone:
             problems.add((*step.path, "matrix", "exclude", i), f"{_rule(rule)} excludes nothing")
         combos -= gone
-    for rule in matrix.include:
-        if set(rule) == set(places):
-            combos.add(tuple(found[identity(rule[name])] for name, found in places.items()))
+    combos |= included
     if not combos:
         problems.add((*step.path, "matrix"), "no combination is left")
     if len(combos) == whole:
@@ -75,6 +88,29 @@ def identity(value: Json) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return json.dumps(value, sort_keys=True)
+
+
+def _included(
+    step: StepSpec,
+    places: Mapping[str, Mapping[str, int]],
+    upstream: tuple[Allowed, ...],
+    problems: Problems,
+) -> set[tuple[int, ...]]:
+    """Make the combinations that a step includes; one that its inputs do not have is noted."""
+    found = set()
+    for i, rule in enumerate(step.matrix.include if step.matrix else ()):
+        if set(rule) != set(places):
+            continue  # told when it was read
+        combo = {name: known[identity(rule[name])] for name, known in places.items()}
+        found.add(tuple(combo.values()))
+        if any(
+            tuple(combo[name] for name in limit.axes) not in limit.combos
+            for limit in project(upstream, tuple(combo))
+        ):
+            message = f"{_rule(rule)} includes nothing: an input of this step has no such item"
+            path = (*step.path, "matrix", "include", i)
+            problems.add(path, f"{message}; include it where that gets its matrix")
+    return found
 
 
 def _matches(combo: tuple[int, ...], wanted: Mapping[str, int], matrix: MatrixSpec) -> bool:

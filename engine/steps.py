@@ -210,8 +210,14 @@ def _finish(scope: Scope, parts: Parts, joined: Joined, gather: Gather | None) -
     _check_known(scope, parts, joined)
     slots.check_families(scope, spec, parts.models, parts.bound)
     model, info = slots.yielded(scope, parts.models, list(parts.bound.values()))
-    upstream = [rule for node in _nodes(scope, parts) for rule in node.allowed]
-    rules = project([*upstream, *matrix.allowed(spec, scope.axes, scope.problems)], joined.axes)
+    nodes = _nodes(scope, parts)
+    upstream = project([rule for node in nodes for rule in node.allowed], joined.axes)
+    inherited = {axis for node in nodes for axis in node.axes}
+    rules = tuple(
+        dict.fromkeys(
+            (*upstream, *matrix.allowed(spec, scope.axes, inherited, upstream, scope.problems))
+        )
+    )
     scope.nodes[spec.name] = Node(
         spec.name, op.ports, (), joined.axes, joined.links, rules, model, info
     )

@@ -56,6 +56,38 @@ def test_a_step_without_the_included_value_does_not_get_it():
     assert graph.steps["smile"].allowed == ()
 
 
+def test_naming_the_list_again_keeps_what_an_input_includes():
+    again = edit("{s: [0]}", "again", "smile")
+    graph = load(HEAD + edit("{s: [0], include: [{s: 9}]}") + edit("{s: [0]}", "plain") + again)
+
+    assert graph.steps["again"].allowed == ()
+    assert graph.steps["plain"].allowed[0].combos == {(0,)}
+
+
+def test_naming_the_list_again_beside_a_new_one_keeps_it_too():
+    again = edit("{s: [0], t: [1, 2], exclude: [{s: 9, t: 2}]}", "again", "smile")
+    graph = load(HEAD + edit("{s: [0], include: [{s: 9}]}") + again)
+
+    (rule,) = graph.steps["again"].allowed
+    assert rule.combos == {(0, 0), (0, 1), (1, 0)}
+
+
+def test_what_no_input_has_cannot_be_included():
+    again = edit("{s: [0], include: [@@{s: 9}]}", "again", "plain")
+
+    assert_complaint(
+        HEAD + edit("{s: [0]}", "plain") + edit("{s: [0], include: [{s: 9}]}", "other") + again,
+        "{s: 9} includes nothing: an input of this step has no such item",
+    )
+
+
+def test_inputs_meet_on_the_items_that_both_have():
+    steps = edit("{s: [0], include: [{s: 9}]}") + edit("{s: [0]}", "plain")
+    graph = load(HEAD + steps + "  both: {op: mix, in: {content: smile, style: plain}}")
+
+    assert graph.steps["both"].allowed[0].combos == {(0,)}
+
+
 def test_gathering_one_axis_projects_the_combinations():
     matrix = "{s: [0, 1], t: [0, 1], exclude: [{s: 0}]}"
     graph = load(
