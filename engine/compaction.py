@@ -11,9 +11,10 @@ from engine.store import Buffer, read_port, write_pack
 
 Entry: TypeAlias = tuple[Record, Mapping[str, Buffer]]
 
-#: Packs below this size are merged, into packs of about that size.
+#: Packs below this size are merged, into packs of about that size or that many records.
 SMALL = 8 << 20
 TARGET = 64 << 20
+MOST_RECORDS = 4096
 
 
 def compact(root: Path, index: Index, small: int = SMALL, target: int = TARGET) -> int:
@@ -23,7 +24,8 @@ def compact(root: Path, index: Index, small: int = SMALL, target: int = TARGET) 
     pack that cannot be read whole is left alone. Raises: StoreError when nothing can be written.
     """
     fewer = 0
-    for group in _groups([pack for pack in index.packs() if pack.size < small], target):
+    little = [p for p in index.packs() if p.size < small and p.records < MOST_RECORDS]
+    for group in _groups(little, target):
         content = {pack.name: _content(root, index, pack) for pack in group}
         old = {name for name, entries in content.items() if entries is not None}
         if len(old) < 2:
@@ -41,7 +43,8 @@ def _groups(packs: Sequence[Pack], target: int) -> Iterator[list[Pack]]:
     group: list[Pack] = []
     for pack in packs:
         group.append(pack)
-        if sum(p.size for p in group) >= target:
+        full = sum(p.records for p in group) >= MOST_RECORDS
+        if full or sum(p.size for p in group) >= target:
             yield group
             group = []
     if len(group) > 1:

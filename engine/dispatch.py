@@ -127,7 +127,7 @@ class Dispatch:
             future.add_done_callback(lambda f: self._done.put(("", f)))
         window = self._window()
         while len(self._flight.chunks) < window:
-            chunk = self.board.next_chunk()
+            chunk = self.board.next_chunk(self._tell)
             if chunk is None:
                 break
             self._start(chunk)

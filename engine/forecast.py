@@ -102,7 +102,7 @@ def open_board(session: Session) -> Board:
 
 def survey(board: Board) -> Board:
     """Survey everything without handing anything out."""
-    while board.next_chunk() is not None:
+    while board.next_chunk(board.news) is not None:
         pass
     return board
 

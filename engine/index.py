@@ -50,11 +50,12 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """One pack file, its size in bytes and the seconds its live records took to compute."""
+    """One pack file: its bytes, the seconds its live records took to compute, and their number."""
 
     name: str
     size: int
     seconds: float
+    records: int
 
 
 def index_path(root: Path, name: str = "index.sqlite") -> Path:
@@ -161,12 +162,12 @@ class Index:
         return int(found)
 
     @_healing
-    def touch(self, records: Iterable[Record]) -> None:
+    def touch(self, packs: Iterable[str]) -> None:
         """Note that these were used just now: age decides between packs of equal worth."""
-        names = sorted({record.pack for record in records if record.pack})
+        now = time.time()
         with transaction(self._db):
             self._db.executemany(
-                "UPDATE packs SET used = ? WHERE name = ?", [(time.time(), name) for name in names]
+                "UPDATE packs SET used = ? WHERE name = ?", [(now, name) for name in packs]
             )
 
     @_healing
@@ -218,7 +219,7 @@ class Index:
     def packs(self) -> list[Pack]:
         """All packs, those of least worth first: seconds to compute again per byte, then age."""
         query = (
-            "SELECT name, size, coalesce(sum(seconds), 0) FROM packs "
+            "SELECT name, size, coalesce(sum(seconds), 0), count(records.pack) FROM packs "
             "LEFT JOIN records ON records.pack = packs.id GROUP BY packs.id "
             "ORDER BY coalesce(sum(seconds), 0) / size, used"
         )

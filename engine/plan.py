@@ -6,7 +6,7 @@ pictures come early and memory does not grow with the folder. It touches no disk
 """
 
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from engine.dag import Graph, Ref, SourceItem, Step
@@ -90,13 +90,18 @@ class Board:
 
     # -- handing out -----------------------------------------------------------------------------
 
-    def next_chunk(self) -> Chunk | None:
-        """The next chunk that can run now; None while everything must wait."""
+    def next_chunk(self, tell: Callable[[], object] = lambda: None) -> Chunk | None:
+        """The next chunk that can run now; None while everything must wait.
+
+        Before it comes to one, any number of slices may turn out to need no work; `tell` is called
+        after each of them, so that their news need not pile up.
+        """
         while True:
             for lane in reversed(self._lanes):
                 if lane.ready:
                     return self._chunk(lane)
                 if self._survey_some(lane):
+                    tell()
                     break  # what it settled may let a deeper segment go on
             else:
                 return None

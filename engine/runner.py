@@ -159,7 +159,7 @@ class _Run:
 
             dispatch = Dispatch(self.board, program, hooks, start, self.seen)
             dispatch.run()
-            while lost := lost_rows(session.items, self.board):
+            while lost := lost_rows(self.board):
                 for one in lost:
                     self.board.lose(one)
                 dispatch.run()
@@ -172,9 +172,9 @@ class _Run:
         """Leave the cache tidy: few files, no more bytes than asked for."""
         session = self.session
         self.notes.remember_paces()
+        session.index.touch(self.board.states.packs)
         compact(session.store, session.index)
         if (most := self.graph.run.max_size_bytes) is not None:
-            session.index.touch(self.board.states.records.values())
             session.index.evict(most)
 
     # -- the end ---------------------------------------------------------------------------------

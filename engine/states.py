@@ -1,6 +1,7 @@
-"""The state of every item of every step, and what is known of the settled ones.
+"""The state of every item of every step, and its key.
 
-The only mutable memory of a run that grows with its items: one byte, a key and a record each.
+The only mutable memory of a run that grows with its items, so it is packed: one byte of state and
+32 of key each. What a key produced is not kept here: the index has it.
 """
 
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ STATUS: Mapping[int, Status] = {
     SKIPPED: "skipped",
 }
 CODE: Mapping[Status, int] = {status: code for code, status in STATUS.items()}
+KEY = 32  # bytes
 
 
 class States:
@@ -26,11 +28,11 @@ class States:
 
     def __init__(self, items: Items) -> None:
         self.news: list[Outcome] = []
-        self.fresh: set[str] = set()  # keys computed in this run
+        self.packs: set[str] = set()  # those that hold what was settled
         self.left = {name: space.count() for name, space in items.spaces.items()}
-        self.records: dict[ItemId, Record] = {}
         self._codes = {name: bytearray(space.full) for name, space in items.spaces.items()}
-        self._keys: dict[ItemId, str] = {}
+        self._keys = {name: bytearray(KEY * space.full) for name, space in items.spaces.items()}
+        self._fresh: set[bytes] = set()
         self._stands_for: dict[ItemId, FromItem] = {}
 
     def __getitem__(self, item: ItemId) -> int:
@@ -50,17 +52,23 @@ class States:
 
     def key(self, item: ItemId) -> str:
         """The key of an item, through coalesce; a place-holder while a photo is unread."""
-        found = self._keys.get(item)
-        return found if found is not None else f"unread:{item[0]}:{item[1]}"
+        origin = self._stands_for.get(item)
+        step, number = item if origin is None else origin.item
+        found = self._keys[step][KEY * number : KEY * (number + 1)]
+        return found.hex() if any(found) else f"unread:{step}:{number}"
 
     def set_key(self, item: ItemId, key: str) -> None:
-        """Note an item's key."""
-        self._keys[item] = key
+        """Note an item's key, a sha256 in hex."""
+        step, number = item
+        self._keys[step][KEY * number : KEY * (number + 1)] = bytes.fromhex(key)
+
+    def fresh(self, key: str) -> bool:
+        """Whether a key was computed in this run."""
+        return _short(key) in self._fresh
 
     def stand_for(self, item: ItemId, origin: FromItem) -> None:
         """Let a coalesced item stand for the one it chose."""
         self._stands_for[item] = origin
-        self._keys[item] = self.key(origin.item)
 
     def through(self, origin: FromItem) -> FromItem:
         """The item and port that really hold a value."""
@@ -71,11 +79,11 @@ class States:
         if self.settled(outcome.item):
             return
         if outcome.status == "done":
-            self.fresh.add(outcome.key)
+            self._fresh.add(_short(outcome.key))
         self.left[outcome.item[0]] -= 1
         self._codes[outcome.item[0]][outcome.item[1]] = CODE[outcome.status]
-        if outcome.record is not None and outcome.record.status == "ok":
-            self.records[outcome.item] = outcome.record
+        if outcome.record is not None and outcome.record.pack:
+            self.packs.add(outcome.record.pack)
         self.news.append(outcome)
 
     def note(
@@ -97,8 +105,12 @@ class States:
         if self.settled(item):
             self.left[item[0]] += 1
         self._codes[item[0]][item[1]] = UNKNOWN
-        self.records.pop(item, None)
 
     def tally(self, step: str) -> dict[str, int]:
         """How many items of a step have each settled status."""
         return {status: self._codes[step].count(code) for code, status in STATUS.items()}
+
+
+def _short(key: str) -> bytes:
+    """Enough of a key to know it again: 80 bits of a sha256."""
+    return key[:20].encode()

@@ -5,7 +5,7 @@ output that is up to date needs nothing above it; a value whose payload is gone 
 only when something below it must run.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from engine import keys, when
@@ -73,6 +73,7 @@ class Surveyor:
         self.gone: set[str] = set()
         self.alone: set[ItemId] = set()
         self.lost: list[ItemId] = []  # settled items found to be needed and not to be had
+        self._known: dict[ItemId, Record] = {}  # what this survey has learned of items
         self._look = Examiner(
             items, digests, states.key, states.blocked, states.through, terms.numerics
         )
@@ -88,13 +89,24 @@ class Surveyor:
             for item, home in self._items(part, homes)
             if self.states[item] == UNKNOWN
         }
-        wanted = {case.key for case in cases.values() if case.key} - self.gone
-        found = self.ask.records(wanted) if wanted else {}
-        known: dict[ItemId, Record] = {}
+        found = self._ask({case.key for case in cases.values() if case.key})
+        read = (origin for case in cases.values() for origin in case.when)
+        self._known = self.records(o.item for o in read if isinstance(o, FromItem))
         for case in cases.values():
-            self._decide(case, found, known)
-        exports = self._demand(part, homes, cases, known)
+            self._decide(case, found)
+        exports = self._demand(part, homes, cases)
         return [] if self.terms.forecast else self._prepare(part, homes, cases, exports)
+
+    def records(self, items: Iterable[ItemId]) -> dict[ItemId, Record]:
+        """What is known of those of these items that are settled."""
+        by_item = {
+            item: self.states.key(item) for item in items if self.states[item] in (DONE, CACHED)
+        }
+        found = self._ask(set(by_item.values()))
+        return {item: found[key] for item, key in by_item.items() if key in found}
+
+    def _ask(self, wanted: Set[str]) -> Mapping[str, Record]:
+        return self.ask.records(wanted - self.gone) if wanted else {}
 
     def case(self, item: ItemId) -> Case:
         """Examine one item by itself (for provenance and explain)."""
@@ -132,7 +144,7 @@ class Surveyor:
         case.blocked = Blocked()
         return case
 
-    def _decide(self, case: Case, found: Mapping[str, Record], known: dict[ItemId, Record]) -> None:
+    def _decide(self, case: Case, found: Mapping[str, Record]) -> None:
         """Settle a case that can be told now, or note its record, or leave it to the demand."""
         step = self.graph.steps[case.id[0]]
         blocked = case.blocked
@@ -143,11 +155,11 @@ class Surveyor:
             self.states.note(case.id, status, reason=blocked.reason, message=blocked.message)
             return
         if step.coalesce:
-            fresh = self.states.key(case.id) in self.states.fresh
+            fresh = self.states.fresh(self.states.key(case.id))
             self.states.note(case.id, "done" if fresh else "cached")
             return
         try:
-            verdict = self._verdict(step, case, known)
+            verdict = self._verdict(step, case)
         except ItemError as error:
             self.states.note(case.id, "quarantined", reason=error.reason, message=str(error))
             return
@@ -156,16 +168,14 @@ class Surveyor:
             self.states.note(case.id, "skipped", message=f"when: {step.when.text}")
             return
         record = found.get(case.key)
-        if verdict is None or (
-            case.id[0] in self.terms.forced and case.key not in self.states.fresh
-        ):
+        if verdict is None or (case.id[0] in self.terms.forced and not self.states.fresh(case.key)):
             self.states.mark(case.id, WANTED)
         elif record is not None and record.status == "ok":
-            known[case.id] = record
+            self._known[case.id] = record
         elif record is not None and record.reason in DETERMINISTIC:
             self.states.note(case.id, "quarantined", reason=record.reason, message=record.message)
 
-    def _verdict(self, step: Step, case: Case, known: Mapping[ItemId, Record]) -> bool | None:
+    def _verdict(self, step: Step, case: Case) -> bool | None:
         """What `when` says: True, False, or None when a scalar it reads is not known yet."""
         if step.when is None:
             return True
@@ -174,7 +184,7 @@ class Surveyor:
             if isinstance(origin, FromScalar):
                 values.append(origin.value)
             elif isinstance(origin, FromItem):
-                record = known.get(origin.item) or self.states.records.get(origin.item)
+                record = self._known.get(origin.item)
                 if record is None or origin.port not in record.scalars:
                     return None
                 values.append(record.scalars[origin.port])
@@ -187,7 +197,6 @@ class Surveyor:
         part: Segment,
         homes: Sequence[int],
         cases: Mapping[ItemId, Case],
-        known: Mapping[ItemId, Record],
     ) -> list[tuple[int, ItemId, int]]:
         """Work backwards: which cases must be computed, and which outputs written."""
         needed: dict[ItemId, set[str]] = {}
@@ -198,13 +207,14 @@ class Surveyor:
                 origin = self.states.through(FromItem(item, self.graph.outputs[output].ref.port))
                 needed.setdefault(origin.item, set()).add(origin.port)
             if item in cases and not self.states.settled(item):
-                self._settle_or_want(cases[item], known.get(item), needed.get(item, set()))
+                self._settle_or_want(cases[item], self._known.get(item), needed.get(item, set()))
                 if self.states[item] == WANTED:
                     for origin in cases[item].inputs():
                         needed.setdefault(origin.item, set()).add(origin.port)
+        self._known |= self.records(needed.keys() - self._known.keys())
         for item, ports in needed.items():
             if self.states[item] in (DONE, CACHED):
-                record = self.states.records.get(item)
+                record = self._known.get(item)
                 if record is None or not all(map(record.has, ports)):
                     self.lost.append(item)
         return exports
@@ -222,7 +232,7 @@ class Surveyor:
         elif not all(map(record.has, needed)):
             self.states.mark(case.id, WANTED)
             return
-        fresh = case.key in self.states.fresh
+        fresh = self.states.fresh(case.key)
         self.states.note(case.id, "done" if fresh else "cached", record=record)
 
     def _stale_outputs(self, item: ItemId) -> list[int]:
@@ -290,7 +300,7 @@ class Surveyor:
     def _stored(self, origin: FromItem) -> FromItem:
         if self.states[origin.item] == RUNNING:
             return origin
-        return replace(origin, record=self.states.records.get(origin.item))
+        return replace(origin, record=self._known.get(origin.item))
 
     def _export(self, output: int, item: ItemId) -> Export:
         """Write down one output file to make."""

@@ -3,8 +3,8 @@
 import csv
 import hashlib
 import io
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from engine.codecs import decode
@@ -23,27 +23,29 @@ from engine.staging import write_whole
 from engine.store import read_port
 from engine.values import Scores
 
+#: Items whose records are looked up at once.
+_AT_ONCE = 1000
+
 
 def tables(
-    items: Items, output: Output, root: Path, record_of: Callable[[int], Record | None]
+    items: Items, output: Output, root: Path, found: Iterable[tuple[int, Record | None]]
 ) -> dict[str, bytes]:
     """Make the files of a table output, by path: a column per axis, then the numbers.
 
-    Axes that the name tells apart have a file each; all others are rows. `record_of` gives the
-    record of an item that is there, None for one set aside, which has no row.
+    Axes that the name tells apart have a file each; all others are rows. `found` gives every item's
+    number with its record, None for one set aside, which has no row.
     """
     step = items.graph.steps[output.ref.node]
     space = items.spaces[step.name]
     links = links_of(items, output)
     rows: dict[str, list[tuple[list[str], dict[str, Json]]]] = {}
-    for number in space.numbers():
+    for number, record in found:
         place = space.place(number)
         path = safe(fill(output.to, items.lookup(place, links)), output.to.source)
         mine = rows.setdefault(path, [])
-        record = record_of(number)
-        found = _numbers(root, record, output.ref.port) if record is not None else None
-        if found is not None:
-            mine.append((list(_labels(items, place)), found))
+        told = _numbers(root, record, output.ref.port) if record is not None else None
+        if told is not None:
+            mine.append((list(_labels(items, place)), told))
     return {path: _file(space.axes, mine) for path, mine in rows.items()}
 
 
@@ -80,23 +82,30 @@ def _numbers(root: Path, record: Record, port: str) -> dict[str, Json] | None:
     return dict(zip(value.names, value.data[0].tolist(), strict=True))
 
 
-def record_behind(board: Board, output: Output, number: int) -> Record | None:
-    """The record of one item of an output, through coalesce; None when it is set aside."""
-    item = (output.ref.node, number)
-    if board.states.blocked(item):
-        return None
-    return board.states.records.get(board.states.through(FromItem(item, output.ref.port)).item)
+def records_behind(board: Board, output: Output) -> Iterator[tuple[int, Record | None]]:
+    """The items of an output with their records, through coalesce; None for one set aside."""
+    step, port = output.ref.node, output.ref.port
+    numbers = iter(board.items.spaces[step].numbers())
+    while some := list(islice(numbers, _AT_ONCE)):
+        origins = {
+            number: board.states.through(FromItem((step, number), port)).item
+            for number in some
+            if not board.states.blocked((step, number))
+        }
+        known = board.surveyor.records(origins.values())
+        for number in some:
+            yield number, known.get(origins[number]) if number in origins else None
 
 
-def lost_rows(items: Items, board: Board) -> list[Lost]:
+def lost_rows(board: Board) -> list[Lost]:
     """Items whose numbers a table needs and the store no longer has."""
-    found = []
-    for output in items.graph.outputs:
-        for number in items.spaces[output.ref.node].numbers() if output.table else ():
-            record = record_behind(board, output, number)
-            if record is not None and not record.has(output.ref.port):
-                found.append(Lost((output.ref.node, number), record.key))
-    return found
+    return [
+        Lost((output.ref.node, number), record.key)
+        for output in board.graph.outputs
+        if output.table
+        for number, record in records_behind(board, output)
+        if record is not None and not record.has(output.ref.port)
+    ]
 
 
 def write_tables(session: Session, board: Board, standing: Standing, ledger: Ledger) -> list[str]:
@@ -108,8 +117,8 @@ def write_tables(session: Session, board: Board, standing: Standing, ledger: Led
     for i, output in enumerate(session.items.graph.outputs):
         if not output.table:
             continue
-        behind = partial(record_behind, board, output)
-        for path, content in tables(session.items, output, session.store, behind).items():
+        found = records_behind(board, output)
+        for path, content in tables(session.items, output, session.store, found).items():
             paths.append(path)
             digest = hashlib.sha256(content).hexdigest()
             item = (output.ref.node, -1)  # no single item's

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from engine import store
+import pytest
+
+from engine import compaction, store
 from engine.compaction import compact
 from engine.index import Index
 from engine.records import Record
@@ -43,6 +45,18 @@ def test_like_goes_with_like(tmp_path: Path) -> None:
         compact(tmp_path, index, target=sum(pack.size for pack in index.packs()[:4]))
         packs = [{r.key[:-1] for r in index.records_in(pack.name)} for pack in index.packs()]
         assert packs == [{"cheap"}, {"dear"}]
+
+
+def test_a_merged_pack_holds_so_many_records_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compaction, "MOST_RECORDS", 5)
+    with Index(tmp_path) as index:
+        for i in range(20):
+            put(tmp_path, index, f"k{i}", 1.0)
+        assert compact(tmp_path, index) == 16
+        assert [len(index.records_in(pack.name)) for pack in index.packs()] == [5] * 4
+        assert compact(tmp_path, index) == 0
 
 
 def test_large_packs_and_damaged_ones_are_left_alone(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_eviction_drops_the_least_seconds_per_byte_then_the_oldest(tmp_path: Pat
         for records in (dear, cheap, old, new):
             index.add(records)
             time.sleep(0.002)
-        index.touch(old)
+        index.touch({record.pack for record in old})
         order = [pack.name for pack in index.packs()]
         assert order == [r[0].pack for r in (cheap, new, old, dear)]
         room = index.stats().size - 1

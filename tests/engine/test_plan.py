@@ -1,6 +1,8 @@
 """The board: what is left to run, in which order, and what a repeat needs."""
 
+import tracemalloc
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 
 import pytest
 
@@ -277,6 +279,31 @@ def test_a_forecast_counts_without_handing_out() -> None:
         "b": (4, 2),
         "c": (0, 2),
     }
+
+
+def test_what_a_run_remembers_of_an_item_is_small() -> None:
+    world = World(
+        "sources: {x: {values: []}}\nsteps: {a: {op: copy, in: {value: x}}}", x=[1] * 9999
+    )
+    board = world.board()
+    states = board.states
+
+    def settle_all(at: int) -> None:
+        for number in range(at, len(world.sources["x"]), 2):
+            item, key = ("a", number), sha256(str(number).encode()).hexdigest()
+            states.set_key(item, key)
+            states.settle(Outcome(item, "done", key, Record(key, pack="p")))
+            if len(states.news) > 100:
+                board.news()
+
+    settle_all(0)  # the first half grows what is allocated in steps
+    tracemalloc.start()
+    settle_all(1)
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert grown < 250 * len(world.sources["x"]) // 2
+    assert states.key(("a", 7)) == sha256(b"7").hexdigest()
+    assert states.left["a"] == 0
 
 
 def test_a_suspect_runs_in_a_chunk_of_its_own() -> None:

@@ -38,11 +38,9 @@ def world(values: str, to: str = "t.csv") -> Items:
 
 
 def test_scalars_make_a_row_per_item_that_is_there(tmp_path: Path) -> None:
-    def record_of(number: int) -> Record | None:
-        return None if number == 1 else Record("k", scalars={"value": number + 0.5})
-
+    found = [(n, None if n == 1 else Record("k", scalars={"value": n + 0.5})) for n in range(3)]
     items = world("[anna, no face, 'b,ob']")
-    files = tables(items, items.graph.outputs[0], tmp_path, record_of)
+    files = tables(items, items.graph.outputs[0], tmp_path, found)
     assert files["t.csv"].decode() == 'x,value\nanna,0.5\n"b,ob",2.5\n'
 
 
@@ -54,8 +52,7 @@ def test_scores_make_a_column_per_name_and_lost_ones_no_row(tmp_path: Path) -> N
     (there,) = write_pack(root, [(Record("k"), {"value": encode(scores)})])
     gone = Record("l", ports=there.ports, pack="packs/00/gone.pack")
     items = world("[1, 2]")
-    known = {0: there, 1: gone}
-    files = tables(items, items.graph.outputs[0], root, known.get)
+    files = tables(items, items.graph.outputs[0], root, [(0, there), (1, gone)])
     assert files["t.csv"].decode() == "x,smile,age\n1,1.0,0.5\n"
 
 
@@ -65,8 +62,8 @@ def test_nothing_makes_a_header() -> None:
 
 def test_a_name_with_an_axis_makes_a_file_each(tmp_path: Path) -> None:
     items = world("[anna, bob]", "{x.value}/t.csv")
-    known = {i: Record("k", scalars={"value": i}) for i in range(2)}
-    files = tables(items, items.graph.outputs[0], tmp_path, known.get)
+    known = [(i, Record("k", scalars={"value": i})) for i in range(2)]
+    files = tables(items, items.graph.outputs[0], tmp_path, known)
     assert files == {"anna/t.csv": b"x,value\nanna,0\n", "bob/t.csv": b"x,value\nbob,1\n"}
 
 
