@@ -282,9 +282,8 @@ def test_a_forecast_counts_without_handing_out() -> None:
 
 
 def test_what_a_run_remembers_of_an_item_is_small() -> None:
-    world = World(
-        "sources: {x: {values: []}}\nsteps: {a: {op: copy, in: {value: x}}}", x=[1] * 9999
-    )
+    text = "sources: {x: {values: [1]}}\nsteps: {a: {op: copy, in: {value: x}}}"
+    world = World(text, x=[1] * 9999)
     board = world.board()
     states = board.states
 
