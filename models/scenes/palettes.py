@@ -14,18 +14,18 @@ _SKIN: tuple[Colour, ...] = (
     (0.78, 0.59, 0.46), (0.91, 0.74, 0.63), (0.97, 0.85, 0.78),
 )  # fmt: skip
 _HAIR_ASH: tuple[Colour, ...] = (
-    (0.05, 0.047, 0.055), (0.17, 0.145, 0.13), (0.37, 0.32, 0.28),
+    (0.045, 0.050, 0.065), (0.17, 0.145, 0.13), (0.37, 0.32, 0.28),
     (0.66, 0.61, 0.54), (0.90, 0.88, 0.86),
 )  # fmt: skip
 _HAIR_WARM: tuple[Colour, ...] = (
-    (0.09, 0.045, 0.03), (0.27, 0.13, 0.07), (0.52, 0.25, 0.11),
+    (0.13, 0.045, 0.025), (0.27, 0.13, 0.07), (0.52, 0.25, 0.11),
     (0.77, 0.52, 0.25), (0.95, 0.81, 0.52),
 )  # fmt: skip
 _IRIS: tuple[Colour, ...] = (
     (0.16, 0.085, 0.04), (0.40, 0.23, 0.09), (0.34, 0.42, 0.20),
     (0.22, 0.47, 0.50), (0.28, 0.52, 0.83),
 )  # fmt: skip
-_LIPS: tuple[Colour, ...] = ((0.66, 0.38, 0.34), (0.74, 0.30, 0.33), (0.70, 0.08, 0.17))
+_LIPS: tuple[Colour, ...] = ((0.82, 0.56, 0.50), (0.84, 0.32, 0.36), (0.66, 0.02, 0.11))
 
 
 def ramp(t: Tensor, anchors: Sequence[Colour]) -> Tensor:
@@ -53,8 +53,8 @@ def iris(colour: Tensor) -> Tensor:
 
 
 def lips(colour: Tensor, skin_colour: Tensor) -> Tensor:
-    """From the skin's own tint (0) to red lipstick (1)."""
-    painted = 0.35 + 0.65 * colour[:, None]
+    """From a pale rose near the skin's own tint (0) to deep red lipstick (1)."""
+    painted = 0.45 + 0.55 * colour[:, None]
     natural = skin_colour * skin_colour.new_tensor([0.86, 0.62, 0.62]).view(1, 3, 1, 1)
     return natural + (ramp(colour, _LIPS) - natural) * painted
 

@@ -24,7 +24,7 @@ LANDMARKS: tuple[str, ...] = (
     "left_eye", "right_eye", "nose", "left_mouth", "right_mouth", "mouth", "chin",
 )  # fmt: skip
 VISIBLE: dict[str, tuple[float, float]] = {
-    "glasses": (0.69, 0.71), "beard": (0.58, 1.0), "mouth_open": (0.25, 1.0), "age": (0.35, 1.0),
+    "glasses": (0.69, 0.71), "beard": (0.58, 1.0), "mouth_open": (0.25, 1.0), "age": (0.30, 1.0),
 }  # fmt: skip
 _CROWN_Y = -0.11  # of the widest part of the skull, in head units
 
@@ -45,14 +45,16 @@ def render_grain(factors: Tensor, grain: Grain) -> Scene:
     _paint_back_hair(canvas, sitter)
     _paint_neck_and_clothes(canvas, sitter)
     _paint_ears(canvas, sitter)
-    lit = faces.paint_skin(canvas, sitter)
+    outline = faces.face_distance(sitter)
+    brows = faces.brow_distances(sitter, outline)
+    lit = faces.paint_skin(canvas, sitter, outline)
     faces.paint_nose(canvas, sitter)
     faces.paint_mouth(canvas, sitter, lit)
-    faces.paint_beard(canvas, sitter)
+    faces.paint_beard(canvas, sitter, outline)
     faces.paint_eyes(canvas, sitter, lit)
-    faces.paint_brows(canvas, sitter)
+    faces.paint_brows(canvas, sitter, brows)
     faces.paint_glasses(canvas, sitter)
-    _paint_front_hair(canvas, sitter)
+    _paint_front_hair(canvas, sitter, torch.minimum(*brows))
     image = canvas.image.clamp(0, 1) * 2 - 1
     return Scene(image, factors, canvas.masks(), _landmarks(sitter))
 
@@ -87,8 +89,9 @@ def _parting_x(s: Sitter) -> Tensor:
 
 
 def _hair_reach(s: Sitter) -> Tensor:
-    return span(s.look.hair_volume, 0.012, 0.075) * (
-        0.35 + 0.65 * smoothstep(0.0, 0.25, s.look.hair_length)
+    """How far the hair stands off the skull, in head units."""
+    return span(s.look.hair_volume, 0.004, 0.108) * (
+        0.55 + 0.45 * smoothstep(0.0, 0.25, s.look.hair_length)
     )
 
 
@@ -150,11 +153,14 @@ def _paint_ears(canvas: Canvas, s: Sitter) -> None:
         canvas.paint("skin", ear, s.skin * tone[:, None])
 
 
-def _paint_front_hair(canvas: Canvas, s: Sitter) -> None:
-    """The cap of hair around the face: hairline, fringe with its parting, locks at the sides."""
-    crown = s.pose.project(0.0, _CROWN_Y, -0.02)
+def _paint_front_hair(canvas: Canvas, s: Sitter, brows: Tensor) -> None:
+    """The cap of hair around the face: hairline, fringe with its parting, locks at the sides.
+
+    `brows` is the distance to the brows, [N, H, W]: they are seen through the fringe.
+    """
     reach = _hair_reach(s)
-    cap = ellipse(s.x - crown.x, s.y - crown.y, skull_radius(s) + reach, 0.305 + reach)
+    crown = s.pose.project(0.0, _CROWN_Y, -0.02 - 0.7 * reach)
+    cap = ellipse(s.x - crown.x, s.y - crown.y, skull_radius(s) + reach, 0.305 + 0.6 * reach)
     inside = coverage(cap + 0.004 * s.grain.strands, s.pixel + 0.006)
     end = _curtain_end(s)
     sides = smoothstep(end + 0.03, end - 0.03, s.y + 0.006 * s.grain.strands)
@@ -164,11 +170,16 @@ def _paint_front_hair(canvas: Canvas, s: Sitter) -> None:
     body = torch.maximum(inside * torch.maximum(sides, s.y < -0.12), hang)
     opening = _opening(s)
     alpha = body * coverage(-opening, s.pixel + 0.008)
+    behind = canvas.mask("background") + canvas.mask("hair")
+    alpha = alpha * (1 - 0.85 * smoothstep(0.020, 0.0, brows) * (1 - behind))
     # Hair throws a soft shadow on the face just inside its edge.
     near = smoothstep(0.055, 0.0, -opening) * (1 - alpha) * body.clamp(0, 1)
     canvas.shade(1 - 0.34 * near * canvas.mask("skin"))
     edge = 0.80 + 0.20 * smoothstep(0.0, 0.05, opening)
     canvas.paint("hair", alpha, _hair_colour(s, edge))
+    part = s.pose.project(_parting_x(s), -0.25, 0.20)
+    scalp = torch.exp(-(((s.x - part.x) / 0.0075) ** 2)) * smoothstep(-0.37, -0.32, s.y)
+    canvas.tint(0.6 * scalp * canvas.mask("hair") * (s.y < -0.12), s.skin * 0.72)
 
 
 def _opening(s: Sitter) -> Tensor:
@@ -178,19 +189,18 @@ def _opening(s: Sitter) -> Tensor:
     long = smoothstep(0.2, 0.5, s.look.hair_length)
     x, y = s.x - face.x, s.y - face.y
     wide = s.half_width * mix(0.97, 0.88, long)
-    lower = wide + 0.10 * smoothstep(0.10, 0.42, s.y) * (1 - 0.5 * long)
+    lower = wide + 0.10 * smoothstep(0.08, 0.30, s.y)
     walls = rounded_box(x, y - 0.5, lower, 0.86, 0.20)
     away = (s.x - part.x).abs()
     fall = span(s.look.fringe, 0.0, 1.0)
-    drop = fall * 0.20 * smoothstep(0.0, 0.16, away + 0.05 * fall)
+    drop = fall * 0.135 * smoothstep(0.0, 0.16, away + 0.05 * fall)
     comb = (0.005 + 0.009 * fall) * (torch.sin(46 * s.x + 2 * part.x) + 0.5 * s.grain.strands)
     line = face.y - 0.345 + drop + 0.9 * (1 - fall) * away**2 + comb
     return torch.maximum(walls, line - s.y)
 
 
 def _landmarks(s: Sitter) -> Tensor:
-    smile = span(s.look.smile, -0.45, 1.0)
-    half, lift = 0.076 + 0.026 * smile, smile * 0.036 * 0.58
+    half, lift = faces.mouth_corner(s)
     points = (
         s.pose.project(-EYE_X, 0.0, EYE_Z),
         s.pose.project(EYE_X, 0.0, EYE_Z),

@@ -20,13 +20,13 @@ class Look:
     pitch: Tensor  # looking up .. down
     face_width: Tensor
     face_length: Tensor
-    jaw: Tensor  # pointed .. square chin
+    jaw: Tensor  # narrow and round .. wide and square
     skin_tone: Tensor  # deep brown .. pale
     hair_lightness: Tensor  # black .. blond
     hair_warmth: Tensor  # ash .. red
     hair_length: Tensor  # cropped .. past the shoulders
     hair_volume: Tensor
-    fringe: Tensor  # swept back .. over the brows
+    fringe: Tensor  # swept back .. down to the brows
     parting: Tensor  # on the picture's left .. right
     eye_size: Tensor
     eye_colour: Tensor  # brown .. blue
@@ -36,7 +36,7 @@ class Look:
     nose: Tensor  # small .. large
     smile: Tensor  # frown .. broad smile
     mouth_open: Tensor
-    lip_colour: Tensor  # natural .. red
+    lip_colour: Tensor  # pale .. deep red
     glasses: Tensor  # worn above 0.7
     beard: Tensor  # grows from 0.6 on
     age: Tensor  # smooth .. lined
@@ -91,8 +91,8 @@ def seat(factors: Tensor, grain: Grain) -> Sitter:
         x=x,
         y=y,
         pixel=camera.width / size_px,
-        half_width=span(look.face_width, 0.215, 0.275),
-        chin_y=span(look.face_length, 0.40, 0.47),
+        half_width=span(look.face_width, 0.212, 0.278),
+        chin_y=span(look.face_length, 0.395, 0.49),
         light_x=span(look.light, -0.75, 0.75),
         skin=palettes.skin(look.skin_tone),
         hair=palettes.hair(look.hair_lightness, look.hair_warmth),
