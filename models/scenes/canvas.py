@@ -64,7 +64,7 @@ class Canvas:
         self._parts = parts
         nothing = torch.zeros_like(background[:, 0])
         self._masks = dict.fromkeys(parts, nothing)
-        self._masks["background"] = torch.ones_like(nothing)
+        self._masks[parts[0]] = torch.ones_like(nothing)
 
     def paint(self, part: str, alpha: Tensor, colour: Tensor) -> None:
         """Lay `colour` [N, 3, H or 1, W or 1] over everything, as opaque as `alpha` [N, H, W]."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from models.config import GeneratorConfig
 from models.errors import ModelError
-from models.scenes import portraits
+from models.scenes import landscapes, portraits
 from models.scenes.canvas import Grain, Scene
 
 Render = Callable[[Tensor, Grain], Scene]
@@ -21,7 +22,9 @@ class Domain:
     """One kind of picture that a generator is fitted to.
 
     `care` says by how much an error on a small part outweighs one elsewhere; `visible` from where
-    to where a factor changes the picture, if that is not all of 0..1.
+    to where a factor changes the picture, if that is not all of 0..1. The factors in `circular`
+    are phases, the same picture at 0 and 1. `posed` pictures show one thing before a backdrop (the
+    first part), so a network that reads them should not mind where it stands and before what.
     """
 
     name: str
@@ -32,11 +35,27 @@ class Domain:
     visible: Mapping[str, tuple[float, float]]
     render: Render
     generator: GeneratorConfig
+    circular: frozenset[str] = frozenset()
+    posed: bool = True
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """What can be read from pictures: the factors, a circular one as NAME_cos and NAME_sin."""
+        turned = {name: (f"{name}_cos", f"{name}_sin") for name in self.circular}
+        return tuple(seen for name in self.factors for seen in turned.get(name, (name,)))
 
     def visible_factors(self, factors: Tensor) -> Tensor:
-        """What of the factors can be seen, 0..1.  Shapes: [N, K] -> [N, K]."""
+        """The attributes that factors stand for, 0..1.  Shapes: [N, K] -> [N, len(attributes)]."""
         spans = factors.new_tensor([self.visible.get(name, (0.0, 1.0)) for name in self.factors])
-        return ((factors - spans[:, 0]) / (spans[:, 1] - spans[:, 0])).clamp(0, 1)
+        seen = ((factors - spans[:, 0]) / (spans[:, 1] - spans[:, 0])).clamp(0, 1)
+        columns = []
+        for place, name in enumerate(self.factors):
+            if name in self.circular:
+                angle = 2 * math.pi * factors[:, place]
+                columns += [0.5 + 0.5 * torch.cos(angle), 0.5 + 0.5 * torch.sin(angle)]
+            else:
+                columns.append(seen[:, place])
+        return torch.stack(columns, 1)
 
     def care_map(self, masks: Tensor) -> Tensor:
         """Weight of each pixel's error, 1 on average.  Shapes: [N, P, H, W] -> [N, 1, H, W]."""
@@ -63,7 +82,25 @@ PORTRAITS = Domain(
     ),
 )
 
-_DOMAINS = {domain.name: domain for domain in (PORTRAITS,)}
+LANDSCAPES = Domain(
+    name="landscapes",
+    factors=landscapes.FACTORS,
+    parts=landscapes.PARTS,
+    landmarks=landscapes.LANDMARKS,
+    visible=landscapes.VISIBLE,
+    care={"sun": 4.0, "trees": 2.5, "ridges": 2.0, "hills": 0.5, "clouds": 0.5},
+    render=landscapes.render_grain,
+    generator=GeneratorConfig(
+        resolution=128,
+        channels=(192, 192, 160, 128, 64, 32),
+        mapping_layers=3,
+        mapping_lr=1.0,
+    ),
+    circular=landscapes.CIRCULAR,
+    posed=False,
+)
+
+_DOMAINS = {domain.name: domain for domain in (PORTRAITS, LANDSCAPES)}
 
 
 def domain(name: str) -> Domain:

@@ -61,7 +61,7 @@ def load_teachers(job: Job) -> Teachers:
     domain = job.domain
     generator = Generator(domain.generator)
     generator.load_state_dict(load_checkpoint(job.out / "generator.pt")["average"])
-    seer = FeatureNet(FeatureNetConfig(domain.factors, domain.parts, domain.landmarks))
+    seer = FeatureNet(FeatureNetConfig(domain.attributes, domain.parts, domain.landmarks))
     seer.load_state_dict(load_checkpoint(job.out / "features.pt")["average"])
     seer = seer.to(job.device).requires_grad_(requires_grad=False)
     features.calibrate(seer, domain)
@@ -90,7 +90,9 @@ def draw(
     with torch.no_grad():
         w_plus = network.broadcast(network.mapping(z))
     dice = Dice(fit.random, half, fit.device)
-    drawn, _ = clutter(scene.image[:half], scene.masks[:half, :1], dice, 0.15)
+    drawn = scene.image[:half]
+    if fit.domain.posed:
+        drawn, _ = clutter(drawn, scene.masks[:half, :1], dice, 0.15)
     image = torch.cat([develop(drawn, dice), scene.image[half:]])
     return image, w_plus, noise, fit.domain.care_map(scene.masks)
 

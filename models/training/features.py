@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -19,7 +21,7 @@ def train(job: Job) -> Fit[FeatureNet]:
     """Fit a feature network to `job.domain`; leaves `features.*` in `job.out`."""
     torch.manual_seed(job.seed)
     domain = job.domain
-    network = FeatureNet(FeatureNetConfig(domain.factors, domain.parts, domain.landmarks))
+    network = FeatureNet(FeatureNetConfig(domain.attributes, domain.parts, domain.landmarks))
     return drive(job, "features", begin(job, network), train_step, sample_rows)
 
 
@@ -33,13 +35,25 @@ def draw(
     return draw_scene(factors, coarse, fine, 128, render)
 
 
+def disturb(domain: Domain, scene: Scene, dice: Dice) -> tuple[Scene, Tensor]:
+    """Renders as another camera might have taken them; also says whose backdrop changed, [N].
+
+    Only posed pictures are moved and put before patterns: elsewhere both would change factors.
+    """
+    hidden = torch.zeros(dice.items, device=dice.device)
+    if domain.posed:
+        scene = move(scene, dice)
+        image, hidden = clutter(scene.image, scene.masks[:, :1], dice, 0.35)
+        scene = replace(scene, image=image)
+    return replace(scene, image=develop(scene.image, dice)), hidden
+
+
 def train_step(fit: Fit[FeatureNet], used: float, render: Render) -> dict[str, float | int]:
     """One optimiser step; gives back its figures."""
     scene = draw(fit.domain, _BATCH, fit.random, fit.device, render)
     dice = Dice(fit.random, _BATCH, fit.device)
-    scene = move(scene, dice)
-    image, hidden = clutter(scene.image, scene.masks[:, :1], dice, 0.35)
-    image = develop(image, dice).contiguous(memory_format=torch.channels_last)
+    scene, hidden = disturb(fit.domain, scene, dice)
+    image = scene.image.contiguous(memory_format=torch.channels_last)
     with torch.autocast(fit.device.type, torch.bfloat16):
         reading: Reading = fit.network(image)
     attributes, landmarks, parts = errors(fit.domain, reading, scene, hidden)
@@ -60,7 +74,7 @@ def errors(
     `hidden` [N] is 1 where the backdrop was replaced, so that its colour cannot be read.
     """
     squared = (reading.attributes.float() - domain.visible_factors(scene.factors)).square()
-    backdrop = squared.new_tensor([name.startswith("background") for name in domain.factors])
+    backdrop = squared.new_tensor([name.startswith("background") for name in domain.attributes])
     attributes = (squared * (1 - hidden[:, None] * backdrop)).mean()
     landmarks = (reading.landmarks.float() - scene.landmarks).square().mean()
     logits = reading.part_logits.float()
@@ -90,15 +104,14 @@ def validate(
         truth.append(domain.visible_factors(scene.factors))
     found, wanted = torch.cat(seen), torch.cat(truth)
     left = (found - wanted).square().mean(0) / wanted.var(0)
-    return {name: 1 - value.item() for name, value in zip(domain.factors, left, strict=True)}
+    return {name: 1 - value.item() for name, value in zip(domain.attributes, left, strict=True)}
 
 
 def sample_rows(fit: Fit[FeatureNet]) -> list[Tensor]:
     """Disturbed renders and, below each row, the parts seen in them in colours."""
     dice = Dice(torch.Generator().manual_seed(5), 16, fit.device)
-    scene = move(draw(fit.domain, 16, dice.random, fit.device, fit.domain.render), dice)
-    image, _ = clutter(scene.image, scene.masks[:, :1], dice, 0.35)
-    image = develop(image, dice)
+    scene = draw(fit.domain, 16, dice.random, fit.device, fit.domain.render)
+    image = disturb(fit.domain, scene, dice)[0].image
     hue = torch.linspace(0, 5, len(fit.domain.parts), device=fit.device)
     palette = torch.stack([torch.cos(hue), torch.cos(hue + 2), torch.cos(hue + 4)])
     logits = F.interpolate(fit.average(image).part_logits, image.shape[-2:], mode="bilinear")
