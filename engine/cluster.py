@@ -1,12 +1,13 @@
 """Workers: processes on this machine, one per GPU, or somebody's Dask cluster."""
 
+import asyncio
 import logging
 import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import resource_tracker
@@ -18,7 +19,7 @@ from engine.supply import DEVICE_VARIABLE
 from engine.task import MEMORY_VARIABLE
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Nanny, SpecCluster
 
 #: glibc gives every large tensor its own mapping and returns it at once, which costs two to three
 #: times the CPU of the work itself; Dask's own trim threshold makes it worse. Read by glibc once,
@@ -31,6 +32,8 @@ MALLOC = {
 }
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 CUT_OFF = "the connection to the Dask scheduler is lost; the same command again goes on from here"
+#: When a run breaks off, seconds that a worker has to end by itself.
+GRACE_S = 0.5
 _LOGGERS = ("distributed", "tornado", "bokeh", "asyncio")
 
 
@@ -208,11 +211,28 @@ def _local(spec: ClusterSpec, scratch: Path) -> Iterator["Client"]:
                     workers=workers, scheduler=scheduler, silence_logs=False
                 )
             )
+        stack.enter_context(_abandoned(cluster))
         client = stack.enter_context(
             Client(cluster, set_as_default=False)  # type: ignore[no-untyped-call]
         )
         client.wait_for_workers(len(devices), timeout=120)
         yield client
+
+
+@contextmanager
+def _abandoned(cluster: "SpecCluster") -> Iterator[None]:
+    """When things break off, end the workers in the midst of what they do: it can be made again."""
+    try:
+        yield
+    except BaseException:
+        with suppress(TimeoutError):
+            cluster.sync(_end, tuple(cluster.workers.values()))
+        raise
+
+
+async def _end(nannies: "Sequence[Nanny]") -> None:
+    ending = (nanny.close(timeout=GRACE_S, reason="run broken off") for nanny in nannies)
+    await asyncio.gather(*ending, return_exceptions=True)
 
 
 @contextmanager
