@@ -226,7 +226,9 @@ def _abandoned(cluster: "SpecCluster") -> Iterator[None]:
         yield
     except BaseException:
         with suppress(TimeoutError):
-            cluster.sync(_end, tuple(cluster.workers.values()))
+            cluster.sync(  # type: ignore[no-untyped-call]
+                _end, tuple(cluster.workers.values())
+            )
         raise
 
 
