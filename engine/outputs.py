@@ -29,6 +29,10 @@ class Standing:
         if row is None or row.key != key or row.item[0] != item[0]:
             return False
         self._rows[path] = replace(row, item=item)
+        return self._unaltered(path, row)
+
+    def _unaltered(self, path: str, row: OutputRow) -> bool:
+        """Whether a file is there as it was written; if its stat is another, its content counts."""
         try:
             stat = (self._out / path).stat()
             if stat.st_size != row.size:
@@ -62,11 +66,19 @@ class Standing:
         return sorted(p for p in self._rows if p not in wanted and (self._out / p).is_file())
 
     def prune(self, paths: Collection[str]) -> list[str]:
-        """Delete stale files and the folders that this leaves empty; give those that went."""
+        """Delete stale files and the folders that this leaves empty; give those that went.
+
+        A file that somebody else altered stays, and so does one that a link leads outside to.
+        """
         gone = []
+        root = self._out.resolve()
         for path in paths:
             file = self._out / path
             try:
+                if not file.parent.resolve().is_relative_to(root):
+                    continue
+                if file.exists() and not self._unaltered(path, self._rows[path]):
+                    continue
                 file.unlink(missing_ok=True)
             except OSError:
                 continue

@@ -51,3 +51,20 @@ def test_pruning_takes_files_and_the_folders_they_leave_empty(
         "a/mine.txt",
     ]
     assert standing.row("a/b/x.png") is None
+
+
+def test_pruning_spares_what_somebody_altered(standing: Standing, tmp_path: Path) -> None:
+    file = tmp_path / "a/b/x.png"
+    file.write_bytes(b"retouched by hand")
+    assert standing.prune(standing.stale([])) == []
+    assert file.read_bytes() == b"retouched by hand"
+    file.write_bytes(b"picture")
+    assert standing.prune(standing.stale([])) == ["a/b/x.png"]
+
+
+def test_pruning_follows_no_link_out_of_the_folder(standing: Standing, tmp_path: Path) -> None:
+    elsewhere = tmp_path.with_name(f"{tmp_path.name}-elsewhere")
+    (tmp_path / "a").rename(elsewhere)
+    (tmp_path / "a").symlink_to(elsewhere)
+    assert standing.prune(standing.stale([])) == []
+    assert (elsewhere / "b" / "x.png").exists()
