@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.dag import Json
-from engine.database import open_for_reading
+from engine.database import is_damage, open_for_reading
 from engine.errors import Reason, StoreError, UsageError
 from engine.jobs import Status
 from engine.ledger import DATABASE, EVENTS, OutputRow, read_outputs
@@ -162,9 +162,15 @@ def _reading(run_dir: Path) -> Iterator[sqlite3.Connection]:
         raise _nothing(run_dir)
     try:
         with closing(open_for_reading(run_dir / DATABASE)) as db:
+            if db.execute("PRAGMA user_version").fetchone() == (0,):
+                raise _nothing(
+                    run_dir
+                )  # an empty file: it was not made yet, or has lost everything
             yield db
     except sqlite3.DatabaseError as error:
-        raise StoreError(f"the ledger in {run_dir} cannot be read: {error}") from error
+        hint = "; the next run makes a new one, outputs and cache are not touched"
+        told = f"the ledger in {run_dir} cannot be read: {error}"
+        raise StoreError(told + (hint if is_damage(error) else "")) from error
 
 
 def _nothing(run_dir: Path) -> UsageError:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import UsageError
+from engine.errors import StoreError, UsageError
 from engine.history import is_running, load_items, load_run
 from engine.ledger import Ledger
 
@@ -28,3 +28,14 @@ def test_a_run_goes_on_while_somebody_holds_its_lock(tmp_path: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert is_running(tmp_path)
     assert not is_running(tmp_path)
+
+
+def test_an_empty_ledger_is_no_run_and_a_damaged_one_says_what_comes_of_it(tmp_path: Path) -> None:
+    run_dir = tmp_path / ".run"
+    run_dir.mkdir()
+    (run_dir / "ledger.sqlite").touch()
+    with pytest.raises(UsageError, match="no run was made"):
+        load_run(run_dir)
+    (run_dir / "ledger.sqlite").write_bytes(b"no database at all " * 100)
+    with pytest.raises(StoreError, match="the next run makes a new one"):
+        load_run(run_dir)
