@@ -126,6 +126,8 @@ def _mark(value: Json) -> Json:
     """Mark all texts of a given value."""
     if isinstance(value, str):
         return Given(value)
+    if isinstance(value, dict):
+        return {name: _mark(item) for name, item in value.items()}
     return [_mark(item) for item in value] if isinstance(value, list) else value
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from engine.errors import SpecError
 from engine.params import AsTyped, read_params_file
+from engine.template import Given
 from tests.engine.language import assert_complaint, load
 
 
@@ -78,3 +79,12 @@ def test_a_params_file_is_a_mapping_of_names():
     assert read_params_file(b"a: 1\nb: [x]", "p.yaml") == {"a": 1, "b": ["x"]}
     with pytest.raises(SpecError, match=r"p\.yaml:1:1: must be a mapping of params"):
         read_params_file("[1]", "p.yaml")
+
+
+def test_texts_inside_a_given_value_are_known_to_be_given():
+    text = "params:\n  p: {default: {}}\nsteps: {s: {op: draw}}"
+    found = load(text, {"p": AsTyped("{photos: [here, {more: there}], n: 1}")}).params["p"]
+
+    assert isinstance(found["photos"][0], Given)
+    assert isinstance(found["photos"][1]["more"], Given)
+    assert found["n"] == 1
