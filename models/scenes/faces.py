@@ -110,16 +110,16 @@ def paint_skin(canvas: Canvas, s: Sitter, outline: Tensor) -> Tensor:
 
 def _paint_lines(canvas: Canvas, s: Sitter) -> None:
     """Age: furrows on the forehead, folds from nose to mouth, bags under the eyes."""
-    skin, depth = canvas.mask("skin"), smoothstep(0.30, 1.0, s.look.age) * 0.44
+    skin, depth = canvas.mask("skin"), smoothstep(0.30, 1.0, s.look.age) * 0.52
     brow = s.pose.project(0.0, -0.185, 0.22)
     wave = s.y - brow.y + 0.25 * (s.x - brow.x) ** 2 + 0.004 * s.grain.strands
-    rows = torch.exp(-(((torch.remainder(wave, 0.036) - 0.018) / 0.0055) ** 2))
+    rows = torch.exp(-(((torch.remainder(wave, 0.036) - 0.018) / 0.0062) ** 2))
     rows = rows * gaussian(s.x - brow.x, s.y - brow.y, 0.10, 0.038)
     smile = smile_of(s)
     folds = torch.zeros_like(s.x)
     for side in _SIDES:
         top = s.pose.project(side * 0.055, 0.155, 0.24)
-        end = s.pose.project(side * 0.118, 0.275, 0.20)
+        end = s.pose.project(side * (0.122 + 0.014 * smile), 0.262, 0.20)
         fold = segment(s.x - top.x, s.y - top.y, end.x - top.x, end.y - top.y)
         folds = folds + torch.exp(-((fold / 0.0075) ** 2)) * (0.75 + 0.30 * smile)
         bag = s.pose.project(side * EYE_X, 0.043, EYE_Z)
@@ -207,9 +207,8 @@ def paint_beard(canvas: Canvas, s: Sitter, outline: Tensor) -> None:
     full = ((s.look.beard - 0.58) / 0.42).clamp(0, 1)
     mouth = s.pose.project(0.0, MOUTH_Y, MOUTH_Z)
     x = s.x - mouth.x
-    cheek_line = mouth.y - mix(0.03, 0.12, full) + 1.9 * (x.abs() - 0.20) ** 2
-    line = mix(mouth.y + 0.036, cheek_line, smoothstep(0.07, 0.15, x.abs() / mouth.narrow))
-    jaw = smoothstep(-0.010, 0.022, s.y - line)
+    rise = mix(0.08, 0.19, full) * smoothstep(0.04, 0.28, x.abs() / mouth.narrow)
+    jaw = smoothstep(-0.010, 0.022, s.y - mouth.y - 0.040 + rise)
     lip = ellipse(x, s.y - mouth.y + 0.052 - 1.6 * x * x, 0.095, 0.021)
     where = torch.maximum(jaw, smoothstep(0.012, -0.008, lip))
     hide = (canvas.mask("skin") + canvas.mask("nose") * (s.y > mouth.y - 0.07)).clamp(0, 1)
@@ -257,14 +256,14 @@ def paint_eyes(canvas: Canvas, s: Sitter, lit: Tensor) -> None:
 
 def _paint_iris(canvas: Canvas, s: Sitter, at: Point, half: Tensor, opening: Tensor) -> None:
     """Iris, pupil and spark; the gaze takes them from one corner of the eye to the other."""
-    look = half * span(s.look.gaze, -0.56, 0.56)
+    look = half * span(s.look.gaze, -0.53, 0.53)
     x, y = (s.x - at.x - look) / at.narrow.clamp(min=0.7), s.y - at.y + 0.004
     reach = torch.sqrt(x * x + y * y + 1e-9)
     radius = span(s.look.eye_size, 0.0245, 0.0325)
     disc = coverage(reach - radius, s.pixel) * opening
     colour = palettes.iris(s.look.eye_colour)
     rays = (
-        1.12 - 0.75 * smoothstep(radius * 0.66, radius, reach) + 0.35 * smoothstep(-0.01, 0.02, y)
+        1.24 - 0.80 * smoothstep(radius * 0.70, radius, reach) + 0.35 * smoothstep(-0.01, 0.02, y)
     )
     canvas.tint(disc, colour * rays[:, None])
     canvas.tint(coverage(reach - 0.40 * radius, s.pixel) * disc, _rgb(x, 0.02, 0.015, 0.02))
@@ -275,13 +274,13 @@ def _paint_iris(canvas: Canvas, s: Sitter, at: Point, half: Tensor, opening: Ten
     canvas.tint(0.92 * spark * opening, _rgb(x, 1.0, 1.0, 1.0))
 
 
-def brow_distances(s: Sitter, outline: Tensor) -> list[Tensor]:
-    """Distance to each brow, [N, H, W]: a stroke that thins outwards, raised and turned.
+def brow_distance(s: Sitter, outline: Tensor) -> Tensor:
+    """Distance to the brows, [N, H, W]: strokes that thin outwards, raised and turned.
 
-    It stays within the face, whose distance is `outline`.
+    They stay within the face, whose distance is `outline`.
     """
     height, tilt = span(s.look.brow_height, -0.072, -0.132), span(s.look.brow_tilt, -0.42, 0.44)
-    strokes = []
+    brows = torch.full_like(s.x, 1.0)
     for side in _SIDES:
         at = s.pose.project(side * 0.128, height, 0.205)
         half = 0.074 * at.narrow
@@ -289,15 +288,14 @@ def brow_distances(s: Sitter, outline: Tensor) -> list[Tensor]:
         arch = -0.016 * (1 - (x - 0.2) ** 2) - tilt * x * 0.074
         thick = 0.0165 * (1 - 0.45 * ((x + 0.5) / 1.5).clamp(0, 1)) * smoothstep(1.06, 0.8, x.abs())
         stroke = (s.y - at.y - arch).abs() - thick + 0.03 * (thick < 1e-4)
-        strokes.append(torch.maximum(stroke, outline + 0.004))
-    return strokes
+        brows = torch.minimum(brows, stroke)
+    return torch.maximum(brows, outline + 0.004)
 
 
-def paint_brows(canvas: Canvas, s: Sitter, strokes: list[Tensor]) -> None:
+def paint_brows(canvas: Canvas, s: Sitter, brows: Tensor) -> None:
     """Brows in the colour of the hair, but always much darker than the skin."""
     colour = torch.minimum(s.hair * 0.55, s.skin * 0.40) * (1 + 0.10 * s.grain.strands)[:, None]
-    for stroke in strokes:
-        canvas.paint("brows", 0.94 * coverage(stroke, s.pixel + 0.005), colour)
+    canvas.paint("brows", 0.94 * coverage(brows, s.pixel + 0.005), colour)
 
 
 def paint_glasses(canvas: Canvas, s: Sitter) -> None:

@@ -46,7 +46,7 @@ def render_grain(factors: Tensor, grain: Grain) -> Scene:
     _paint_neck_and_clothes(canvas, sitter)
     _paint_ears(canvas, sitter)
     outline = faces.face_distance(sitter)
-    brows = faces.brow_distances(sitter, outline)
+    brows = faces.brow_distance(sitter, outline)
     lit = faces.paint_skin(canvas, sitter, outline)
     faces.paint_nose(canvas, sitter)
     faces.paint_mouth(canvas, sitter, lit)
@@ -54,7 +54,7 @@ def render_grain(factors: Tensor, grain: Grain) -> Scene:
     faces.paint_eyes(canvas, sitter, lit)
     faces.paint_brows(canvas, sitter, brows)
     faces.paint_glasses(canvas, sitter)
-    _paint_front_hair(canvas, sitter, torch.minimum(*brows))
+    _paint_front_hair(canvas, sitter, outline, brows)
     image = canvas.image.clamp(0, 1) * 2 - 1
     return Scene(image, factors, canvas.masks(), _landmarks(sitter))
 
@@ -153,10 +153,11 @@ def _paint_ears(canvas: Canvas, s: Sitter) -> None:
         canvas.paint("skin", ear, s.skin * tone[:, None])
 
 
-def _paint_front_hair(canvas: Canvas, s: Sitter, brows: Tensor) -> None:
+def _paint_front_hair(canvas: Canvas, s: Sitter, outline: Tensor, brows: Tensor) -> None:
     """The cap of hair around the face: hairline, fringe with its parting, locks at the sides.
 
-    `brows` is the distance to the brows, [N, H, W]: they are seen through the fringe.
+    `outline` and `brows` are distances to face and brows, [N, H, W]: hair leaves no gap beside the
+    face, and brows are seen through the fringe.
     """
     reach = _hair_reach(s)
     crown = s.pose.project(0.0, _CROWN_Y, -0.02 - 0.7 * reach)
@@ -168,7 +169,7 @@ def _paint_front_hair(canvas: Canvas, s: Sitter, brows: Tensor) -> None:
     half = skull_radius(s) - 0.012 + reach * grown
     hang = _curtain(s, s.x - crown.x, half, s.pixel + 0.006)
     body = torch.maximum(inside * torch.maximum(sides, s.y < -0.12), hang)
-    opening = _opening(s)
+    opening = torch.maximum(_opening(s), outline + 0.006 - 0.25 * smoothstep(0.04, 0.14, s.y))
     alpha = body * coverage(-opening, s.pixel + 0.008)
     behind = canvas.mask("background") + canvas.mask("hair")
     alpha = alpha * (1 - 0.85 * smoothstep(0.020, 0.0, brows) * (1 - behind))
@@ -193,7 +194,7 @@ def _opening(s: Sitter) -> Tensor:
     walls = rounded_box(x, y - 0.5, lower, 0.86, 0.20)
     away = (s.x - part.x).abs()
     fall = span(s.look.fringe, 0.0, 1.0)
-    drop = fall * 0.135 * smoothstep(0.0, 0.16, away + 0.05 * fall)
+    drop = fall * 0.150 * smoothstep(0.0, 0.16, away + 0.05 * fall)
     comb = (0.005 + 0.009 * fall) * (torch.sin(46 * s.x + 2 * part.x) + 0.5 * s.grain.strands)
     line = face.y - 0.345 + drop + 0.9 * (1 - fall) * away**2 + comb
     return torch.maximum(walls, line - s.y)
