@@ -168,7 +168,7 @@ def mouth_corner(s: Sitter) -> tuple[Tensor, Tensor]:
 def paint_mouth(canvas: Canvas, s: Sitter, lit: Tensor) -> None:
     """Lips bent by the smile, parted by smile and opening, with teeth and tongue between."""
     smile, grin = smile_of(s), smoothstep(0.62, 1.0, s.look.smile)
-    gape = 0.064 * ((s.look.mouth_open - 0.25) / 0.75).clamp(0, 1) + 0.020 * grin
+    gape = 0.060 * ((s.look.mouth_open - 0.25) / 0.75).clamp(0, 1) + 0.028 * grin
     at = s.pose.project(0.0, MOUTH_Y, MOUTH_Z)
     half = mouth_corner(s)[0] * at.narrow
     x = (s.x - at.x) / half

@@ -1,5 +1,6 @@
 """Drawn portraits: repeatable, antialiased at any size, and true to their factors."""
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +10,21 @@ from torch.nn import functional as F
 from models.scenes.canvas import Scene
 from models.scenes.portraits import FACTORS, LANDMARKS, PARTS, VISIBLE, render
 from models.scenes.shapes import coverage, ellipse, rounded_box, smooth_union
+
+# What a factor's whole range changes: the part, and by how much at least there (of 2), on average.
+CHANGES: dict[str, tuple[str, float]] = {
+    "yaw": ("skin", 0.10), "pitch": ("skin", 0.04), "face_width": ("skin", 0.04),
+    "face_length": ("chin", 0.04), "jaw": ("chin", 0.02), "skin_tone": ("skin", 0.5),
+    "hair_lightness": ("hair", 0.6), "hair_warmth": ("hair", 0.04), "hair_length": ("hair", 0.07),
+    "hair_volume": ("hair", 0.02), "fringe": ("hair", 0.008), "parting": ("hair", 0.015),
+    "eye_size": ("eyes", 0.2), "eye_colour": ("eyes", 0.06), "gaze": ("eyes", 0.2),
+    "brow_height": ("brows", 0.06), "brow_tilt": ("brows", 0.06), "nose": ("nose", 0.06),
+    "smile": ("mouth", 0.15), "mouth_open": ("mouth", 0.25), "lip_colour": ("mouth", 0.06),
+    "glasses": ("glasses", 0.12), "beard": ("beard", 0.05), "age": ("skin", 0.002),
+    "light": ("skin", 0.05), "background_hue": ("background", 0.015),
+    "background_lightness": ("background", 0.8), "clothes_hue": ("clothes", 0.02),
+    "clothes_lightness": ("clothes", 0.5),
+}  # fmt: skip
 
 
 def noise(items: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -94,6 +110,47 @@ def test_each_factor_changes_the_picture_and_most_change_only_their_place() -> N
     moved = vary("smile", [0.0, 1.0]).image.diff(dim=0).abs().mean(1)[0]
     assert moved[:40].max() < 1e-5  # the forehead does not smile
     assert moved[85:105, 50:78].mean() > 0.05
+
+
+def region(scene: Scene, name: str) -> Tensor:
+    """Where a part is, [N, H, W]; the chin is the face below the nose, bearded or not."""
+    if name != "chin":
+        return scene.masks[:, PARTS.index(name)]
+    below = torch.linspace(0, 1, scene.masks.shape[-1])[:, None] > 0.7
+    return (region(scene, "skin") + region(scene, "beard")) * below
+
+
+@pytest.mark.parametrize("name", FACTORS)
+def test_each_factor_is_legible_in_its_own_part_of_any_sitter(name: str) -> None:
+    factors = torch.rand(16, len(FACTORS), generator=torch.Generator().manual_seed(77))
+    factors[8:] = factors[8:].round()
+    texture = noise(16)
+    ends = []
+    for value in (0.0, 1.0):
+        factors[:, FACTORS.index(name)] = value
+        ends.append(render(factors, *texture, 64))
+    part, least = CHANGES[name]
+    where = torch.maximum(region(ends[0], part), region(ends[1], part))
+    change = (ends[0].image - ends[1].image).abs().mean(1)
+    assert ((change * where).sum((1, 2)) / where.sum((1, 2))).min() > least
+
+
+def test_eyes_brows_and_lips_show_through_fringe_long_hair_and_beard() -> None:
+    scenes = []
+    for grown in (1.0, 0.0):
+        one = vary("yaw", [0.2, 0.5, 0.8], fringe=grown, hair_length=grown, hair_volume=grown,
+                   beard=grown)  # fmt: skip
+        scenes.append(one)
+    for part in ("eyes", "brows", "mouth"):
+        assert (area(scenes[0], part) > 0.8 * area(scenes[1], part)).all(), part
+
+
+def test_a_broad_smile_and_an_open_mouth_show_teeth() -> None:
+    smiling = vary("smile", [0.3, 1.0], mouth_open=0.0)
+    opened = vary("mouth_open", [0.0, 1.0], smile=0.5)
+    for scene in (smiling, opened):
+        shut, shown = (scene.image.min(1).values[:, 88:106, 48:80] > 0.5).sum((1, 2))
+        assert shown > shut + 15
 
 
 def test_a_smile_raises_the_corners_of_the_mouth() -> None:
