@@ -24,6 +24,7 @@ from engine.dag import (
     Wire,
 )
 from engine.errors import UsageError, suggestion
+from engine.labels import longer_labels, plain_label
 from engine.op import Members
 
 Place = Mapping[str, int]  # axis name -> index along it
@@ -122,6 +123,7 @@ class Items:
         }
         self.sizes = {name: self._size(axis) for name, axis in graph.axes.items()}
         self._pairs: dict[Link, tuple[int, ...]] = {}
+        self._longer: dict[str, dict[int, str]] = {}  # made when a label is first asked for
         for step in graph.steps.values():
             for link in step.links:
                 if link not in self._pairs:
@@ -242,7 +244,7 @@ class Items:
         return lambda hole: self.value(hole, place, links)
 
     def label(self, step: str, number: int) -> str:
-        """Name an item for people: 'photo=anna strength=+2'."""
+        """Name an item for people, as no other item of its step: 'photo=anna strength=+2'."""
         return self.describe(self.spaces[step].place(number))
 
     def describe(self, place: Place) -> str:
@@ -255,8 +257,9 @@ class Items:
             return str(self.groups[axis].names[index])
         if kind.kind == "matrix":
             return str(kind.values[index])
-        fields = self.listings[axis][index].fields
-        return str(fields.get("rel", fields.get("stem", fields.get("value", index))))
+        if axis not in self._longer:
+            self._longer[axis] = longer_labels(self.listings[axis])
+        return self._longer[axis].get(index) or plain_label(self.listings[axis][index])
 
 
 def _groups(axis: Axis, items: Sequence[SourceItem]) -> Groups:

@@ -348,13 +348,38 @@ outputs: [{{from: a, to: "{template}"}}]
         destinations(Items(graph, {"x": named}))
 
 
+@pytest.mark.parametrize(
+    ("second", "names"),
+    [
+        ({"rel": "a", "ext": ".png"}, "a of x=a.jpg, and a of x=a.png; '{x.stem}.*{x.ext} too"),
+        ({"rel": "b/a", "dir": "b"}, "a of x=a, and a of x=b/a; '{x.stem}.* needs {x.dir} too"),
+        ({"rel": "a"}, "a of x=a.jpg#0, and a of x=a.jpg#1; '{x.stem}.* needs {x.index} too"),
+    ],
+)
+def test_items_of_one_name_may_not_share_a_file(second: dict[str, object], names: str) -> None:
+    text = """
+sources: {x: {glob: "*.*"}}
+steps: {a: {op: paint, in: {value: x.stem}}}
+outputs: [{from: a, to: "{x.stem}.safetensors"}]
+"""
+    first = {"stem": "a", "rel": "a", "dir": ".", "ext": ".jpg"}
+    both = ({**first, "index": 0}, {**first, **second, "index": 1})
+    named = [SourceItem(i, fields, f"id{i}") for i, fields in enumerate(both)]
+    with pytest.raises(UsageError, match=names):
+        destinations(Items(graph_of(text), {"x": named}))
+
+
 def test_the_rows_of_a_table_share_its_name() -> None:
     text = """
 sources: {x: {values: [1]}}
 steps: {a: {op: copy, in: {value: x}}}
 outputs: [{from: a, to: t.csv}]
 """
-    assert destinations(Items(graph_of(text), {"x": listing([1, 2])})) == [{}]
+    items = {"x": listing([1, 2])}
+    assert destinations(Items(graph_of(text), items)) == [{}]
+    twice = text.replace("t.csv}", '1.csv}, {from: a, to: "{x.value}.csv"}')
+    with pytest.raises(UsageError, match="give each output a name of its own"):
+        destinations(Items(graph_of(twice), items))
 
 
 def test_seeds_follow_identity_not_position() -> None:
