@@ -1,7 +1,7 @@
 """`coalesce`, the one op the engine brings itself: the first input that has a value."""
 
 from engine.op import OpOptions, OpSpec, PortSpec, WireSpec
-from engine.scope import Reading, Scope
+from engine.scope import Scope
 from engine.spec import StepSpec
 from engine.values import VALUE_TYPES
 from engine.wiring import read
@@ -25,18 +25,9 @@ def coalesce_op(scope: Scope, step: StepSpec) -> OpSpec | None:
     for i, text in enumerate(given.refs):
         place = (*given.path, i) if given.listed else given.path
         reading = read(scope, text, place)
-        if reading is not None and _of_source(scope, reading):
-            message = f"{NAME} chooses among steps; '{text}' is of a source, so let a step read it"
-            scope.problems.add(place, message)
-        elif reading is not None and found is None:
+        if reading is not None and found is None:
             found = coalesce_of(reading.type)
     return found
-
-
-def _of_source(scope: Scope, reading: Reading) -> bool:
-    """Whether a reference is to a file, a value or a field; drawn codes are a step like others."""
-    source = scope.spec.sources.get(reading.ref.node)
-    return source is not None and (source.kind != "samples" or bool(reading.ref.field))
 
 
 def coalesce_of(kind: type) -> OpSpec:

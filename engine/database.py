@@ -59,6 +59,16 @@ def is_damage(error: sqlite3.DatabaseError) -> bool:
     return type(error) is sqlite3.DatabaseError
 
 
+def check_sound(connection: sqlite3.Connection) -> None:
+    """Look through a database.
+
+    Raises: sqlite3.DatabaseError when it is damaged.
+    """
+    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise sqlite3.DatabaseError(found.strip().splitlines()[-1])
+
+
 def open_for_reading(path: Path) -> sqlite3.Connection:
     """Open a database that another process may be writing.
 

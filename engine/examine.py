@@ -72,7 +72,7 @@ class Examiner:
     digests: Mapping[str, Sequence[str | Blocked | None]]
     key_of: Callable[[ItemId], str]
     blocked: Callable[[ItemId], bool]
-    alias: Callable[[FromItem], FromItem]
+    alias: Callable[[FromItem], Input]
     numerics: str
     _resolved: dict[tuple[str, str], Resolved] = field(default_factory=dict)
 
@@ -85,6 +85,17 @@ class Examiner:
         except _BlockedError as stop:
             case.blocked = stop.blocked
         return case
+
+    def first(self, step: Step, number: int, home: int) -> tuple[Case, Input | None]:
+        """Find what an item of a `coalesce` stands for; blocked when nothing is there."""
+        case = Case((step.name, number), self.items.spaces[step.name].place(number), home)
+        for ref in step.wires[0].refs:
+            try:
+                return case, self._read(ref, case.place, step.links)[0]
+            except _BlockedError:
+                continue
+        case.blocked = Blocked()
+        return case, None
 
     def _fill(self, step: Step, case: Case) -> None:
         """Fill in everything a case has, in the order in which it can fail."""
@@ -133,10 +144,12 @@ class Examiner:
         """
         graph = self.items.graph
         if ref.node in graph.steps:
-            origin = FromItem((ref.node, self.items.read(ref, place, links)), ref.port)
-            if self.blocked(origin.item):
+            named = FromItem((ref.node, self.items.read(ref, place, links)), ref.port)
+            if self.blocked(named.item):
                 raise _BlockedError(Blocked())
-            origin = self.alias(origin)
+            origin = self.alias(named)
+            if not isinstance(origin, FromItem):
+                return origin, keys.source_key(origin)
             return origin, keys.port_key(self.key_of(origin.item), origin.port)
         if ref.field or graph.sources[ref.node].kind == "values":
             hole = Hole("field", ref.node, ref.field or "value")

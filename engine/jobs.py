@@ -82,7 +82,7 @@ class Export:
 
     output: int
     path: str
-    source: FromItem
+    source: Input
     item: ItemId  # the declared item and its key, for the ledger
     key: str
     format: str

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.dag import Json, Step
+from engine.jobs import FromPhoto, FromScalar
 from engine.op import Members
 
 #: Raise it when the meaning of keys changes: every cached value of older epochs is a miss.
@@ -38,6 +39,13 @@ def scalar_key(value: Json) -> str:
 def photo_key(content_digest: str) -> str:
     """The key of a picture file."""
     return f"photo:{content_digest}"
+
+
+def source_key(origin: FromPhoto | FromScalar) -> str:
+    """The key of what comes from no step."""
+    if isinstance(origin, FromPhoto):
+        return photo_key(origin.digest)
+    return scalar_key(origin.value)
 
 
 def port_key(item_key: str, port: str) -> str:

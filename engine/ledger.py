@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from engine.dag import Json
-from engine.database import open_database, transaction
+from engine.database import check_sound, is_damage, open_database, set_aside, transaction
 from engine.errors import StoreError
 from engine.jobs import ItemId, Outcome, Written
 
@@ -72,7 +72,7 @@ class Ledger:
     def __init__(self, run_dir: Path) -> None:
         self.path = run_dir / DATABASE
         self._out = run_dir.parent
-        self._db, _ = open_database(self.path, _SCHEMA, _VERSION)
+        self._db = _open_sound(self.path)
         self._events = (run_dir / EVENTS).open("a", encoding="utf-8")
         self._run = 0
         self._items: list[tuple[object, ...]] = []
@@ -208,6 +208,21 @@ class Ledger:
 
     def _failure(self, error: sqlite3.DatabaseError) -> StoreError:
         return StoreError(f"the ledger {self.path} cannot be written: {error}")
+
+
+def _open_sound(path: Path) -> sqlite3.Connection:
+    """Open a ledger. One that is damaged somewhere is set aside: the next word would fail on it."""
+    db, new = open_database(path, _SCHEMA, _VERSION)
+    try:
+        if not new:
+            check_sound(db)
+    except sqlite3.DatabaseError as error:
+        db.close()
+        if not is_damage(error):
+            raise StoreError(f"the ledger {path} cannot be read: {error}") from error
+        set_aside(path, str(error))
+        db, _ = open_database(path, _SCHEMA, _VERSION)
+    return db
 
 
 #: The parts of a key stay until newer ones are told: `explain` works after any number of repeats.

@@ -224,6 +224,8 @@ class Board:
             self.surveyor.alone.discard(outcome.item)
             if outcome.status == "done":
                 self.surveyor.gone.discard(outcome.key)
+            elif self.graph.steps[outcome.item[0]].coalesce:  # it stood for a photo that is none
+                self.states.reopen(outcome.item)
             self.states.settle(outcome)
         for lost in result.lost:
             self.lose(lost)

@@ -196,10 +196,15 @@ class _Run:
             }
             for name in self.session.declared.steps
         }
+        declared = list(self._declared())
+        gone = [path for path in declared if not self.standing.exists(path)]
+        if gone and problem is None:
+            told = f"{plural(len(gone), 'output')} of this run disappeared, such as {gone[0]}"
+            problem = RunError(f"{told}; the same command again makes what is missing")
         aside = any(count["quarantined"] for count in counts.values())
         code = problem.exit_code if problem else 3 if aside else 0
-        there = sum(self.standing.exists(path) for path in self._declared())
         run_dir = self.session.run_dir
+        there = len(declared) - len(gone)
         return RunResult(code, run_dir, there, seconds, steps, str(problem or ""))
 
     def _finish(self, result: RunResult) -> None:

@@ -1,20 +1,20 @@
 """What a command works with: the request, its graph and listings, and the cache it opens."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from engine.cluster import ClusterSpec
 from engine.dag import Graph, Json, SourceItem
-from engine.errors import UsageError, suggestion
+from engine.errors import StoreError, UsageError, suggestion
 from engine.graph import load_graph
 from engine.history import load_run
 from engine.index import Index, index_path
 from engine.inputs import list_source
 from engine.items import Items
-from engine.ledger import DATABASE
+from engine.ledger import DATABASE, OutputRow
 from engine.memo import Memo
 from engine.outputs import Standing
 from engine.samples import with_samples
@@ -157,6 +157,9 @@ def paces(memo: Memo) -> Callable[[str], float | None]:
 
 def questions(session: Session) -> Questions:
     """Make what planning asks of the cache, the output folder and past runs; it only reads."""
-    rows = load_run(session.run_dir).outputs if (session.run_dir / DATABASE).exists() else {}
+    rows: Mapping[str, OutputRow] = {}
+    if (session.run_dir / DATABASE).exists():
+        with suppress(UsageError, StoreError):  # no run yet, or a ledger that a run makes anew
+            rows = load_run(session.run_dir).outputs
     current = Standing(session.out, rows).current
     return Questions(session.index.lookup, current, paces(session.memo))

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 from engine.errors import Reason
 from engine.items import Items
-from engine.jobs import FromItem, ItemId, Outcome, Status
+from engine.jobs import FromItem, Input, ItemId, Outcome, Status
+from engine.keys import source_key
 from engine.records import Record
 
 UNKNOWN, WANTED, RUNNING, DONE, CACHED, QUARANTINED, SKIPPED = range(7)
@@ -33,7 +34,7 @@ class States:
         self._codes = {name: bytearray(space.full) for name, space in items.spaces.items()}
         self._keys = {name: bytearray(KEY * space.full) for name, space in items.spaces.items()}
         self._fresh: set[bytes] = set()
-        self._stands_for: dict[ItemId, FromItem] = {}
+        self._stands_for: dict[ItemId, Input] = {}
 
     def __getitem__(self, item: ItemId) -> int:
         return self._codes[item[0]][item[1]]
@@ -53,6 +54,8 @@ class States:
     def key(self, item: ItemId) -> str:
         """The key of an item, through coalesce; a place-holder while a photo is unread."""
         origin = self._stands_for.get(item)
+        if origin is not None and not isinstance(origin, FromItem):
+            return source_key(origin)
         step, number = item if origin is None else origin.item
         found = self._keys[step][KEY * number : KEY * (number + 1)]
         return found.hex() if any(found) else f"unread:{step}:{number}"
@@ -66,12 +69,12 @@ class States:
         """Whether a key was computed in this run."""
         return _short(key) in self._fresh
 
-    def stand_for(self, item: ItemId, origin: FromItem) -> None:
-        """Let a coalesced item stand for the one it chose."""
+    def stand_for(self, item: ItemId, origin: Input) -> None:
+        """Let a coalesced item stand for the one it chose, or for a source."""
         self._stands_for[item] = origin
 
-    def through(self, origin: FromItem) -> FromItem:
-        """The item and port that really hold a value."""
+    def through(self, origin: FromItem) -> Input:
+        """The item and port, or the source, that really hold a value."""
         return self._stands_for.get(origin.item, origin)
 
     def settle(self, outcome: Outcome) -> None:

@@ -110,8 +110,13 @@ class Surveyor:
 
     def case(self, item: ItemId) -> Case:
         """Examine one item by itself (for provenance and explain)."""
-        item = self.states.through(FromItem(item, "")).item
-        return self._look.case(self.graph.steps[item[0]], item[1], 0)
+        origin = self.states.through(FromItem(item, ""))
+        if isinstance(origin, FromItem):
+            step, number = origin.item
+            return self._look.case(self.graph.steps[step], number, 0)
+        told = {"op": "coalesce", "wires": {"values": [keys.source_key(origin)]}}
+        place = self.items.spaces[item[0]].place(item[1])
+        return Case(item, place, 0, components=told, wires={"values": (origin,)})
 
     def _items(self, part: Segment, homes: Sequence[int]) -> Iterator[tuple[ItemId, int]]:
         """Every item of a slice with its home, in topological order of the steps."""
@@ -123,9 +128,9 @@ class Surveyor:
     # -- forward -----------------------------------------------------------------------------
 
     def _examine(self, step: Step, number: int, home: int) -> Case:
-        if step.coalesce:
-            return self._coalesce(step, number, home)
         try:
+            if step.coalesce:
+                return self._coalesce(step, number, home)
             case = self._look.case(step, number, home)
         except UnreadError:
             return Case((step.name, number), {}, home)
@@ -134,14 +139,9 @@ class Surveyor:
 
     def _coalesce(self, step: Step, number: int, home: int) -> Case:
         """Make an item stand for the first of its inputs that is there."""
-        place = self.items.spaces[step.name].place(number)
-        case = Case((step.name, number), place, home)
-        for ref in step.wires[0].refs:
-            item = (ref.node, self.items.read(ref, place, step.links))
-            if not self.states.blocked(item):
-                self.states.stand_for(case.id, self.states.through(FromItem(item, ref.port)))
-                return case
-        case.blocked = Blocked()
+        case, chosen = self._look.first(step, number, home)
+        if chosen is not None:
+            self.states.stand_for(case.id, chosen)
         return case
 
     def _decide(self, case: Case, found: Mapping[str, Record]) -> None:
@@ -205,7 +205,8 @@ class Surveyor:
             for output in self._stale_outputs(item):
                 exports.append((output, item, home))
                 origin = self.states.through(FromItem(item, self.graph.outputs[output].ref.port))
-                needed.setdefault(origin.item, set()).add(origin.port)
+                if isinstance(origin, FromItem):
+                    needed.setdefault(origin.item, set()).add(origin.port)
             if item in cases and not self.states.settled(item):
                 self._settle_or_want(cases[item], self._known.get(item), needed.get(item, set()))
                 if self.states[item] == WANTED:
@@ -308,7 +309,7 @@ class Surveyor:
         return Export(
             output=output,
             path=f"{self.terms.out_root}/{self.paths[output][item[1]]}",
-            source=self._stored(self.states.through(FromItem(item, spec.ref.port))),
+            source=self._origin(self.states.through(FromItem(item, spec.ref.port))),
             item=item,
             key=self.output_key(output, item),
             format=spec.format,

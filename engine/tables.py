@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
+from engine import keys
 from engine.codecs import decode
 from engine.dag import Json, Output, fill
 from engine.destinations import links_of, safe
 from engine.errors import ItemError, RunError
 from engine.export import STAGING, check_inside
 from engine.items import Items
-from engine.jobs import FromItem, Lost, Written
+from engine.jobs import FromItem, FromScalar, Lost, Written
 from engine.ledger import Ledger
 from engine.outputs import Standing
 from engine.plan import Board
@@ -88,13 +89,18 @@ def records_behind(board: Board, output: Output) -> Iterator[tuple[int, Record |
     numbers = iter(board.items.spaces[step].numbers())
     while some := list(islice(numbers, _AT_ONCE)):
         origins = {
-            number: board.states.through(FromItem((step, number), port)).item
+            number: board.states.through(FromItem((step, number), port))
             for number in some
             if not board.states.blocked((step, number))
         }
-        known = board.surveyor.records(origins.values())
+        items = [origin.item for origin in origins.values() if isinstance(origin, FromItem)]
+        known = board.surveyor.records(items)
         for number in some:
-            yield number, known.get(origins[number]) if number in origins else None
+            origin = origins.get(number)
+            if isinstance(origin, FromScalar):
+                yield number, Record(keys.source_key(origin), "ok", scalars={port: origin.value})
+            else:
+                yield number, known.get(origin.item) if isinstance(origin, FromItem) else None
 
 
 def lost_rows(board: Board) -> list[Lost]:

@@ -93,8 +93,8 @@ class _Walk:
         """Walk through the steps in order; files are written as soon as their step is done."""
         exports: dict[str, list[Export]] = {}
         for export in self.chunk.exports:
-            name = export.source.item[0] if export.source.record is None else ""
-            exports.setdefault(name, []).append(export)
+            made = next(within([export.source]), None)
+            exports.setdefault(made[0] if made else "", []).append(export)
         self._export(exports.pop("", []))
         jobs: dict[str, list[Job]] = {}
         for job in self.chunk.jobs:
@@ -329,7 +329,7 @@ class _Walk:
     def _export(self, exports: Sequence[Export]) -> None:
         """Write files whose value is there; those of failed items are not written."""
         for export in exports:
-            if self._fates.get(export.source.item) is None:
+            if all(self._fates.get(item) is None for item in within([export.source])):
                 self._write(export)
             self.supply.release([export.source])
 
@@ -345,7 +345,11 @@ class _Walk:
                 raise
             self.failed_exports.append((export, f"{type(error).__name__}: {error}"))
         except ItemError as error:
-            self.failed_exports.append((export, str(error)))
+            if isinstance(export.source, FromPhoto):  # nobody has looked at it before
+                key, reason, told = export.key, error.reason, str(error)
+                self.outcomes.append(Outcome(export.item, "quarantined", key, None, reason, told))
+            else:
+                self.failed_exports.append((export, str(error)))
 
 
 def _thumbnail_of(loaded: Loaded | None) -> bytes:

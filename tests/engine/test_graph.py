@@ -208,7 +208,7 @@ SPICE = [
 ]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_mutated_files_raise_nothing_but_spec_errors(data):
     words = list(WORDS)
@@ -235,7 +235,7 @@ KEYS = st.sampled_from(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.dictionaries(KEYS, TREE),
     st.sampled_from(["align", "invert", "edit", "sheet", "learn", "tune", "draw", "coalesce"]),

@@ -18,7 +18,7 @@ from engine.errors import UsageError
 from engine.history import load_items, load_run
 from engine.provenance import read_provenance
 from engine.runner import RunResult
-from run_workflow import run
+from run_workflow import plan, run
 
 ROOT = Path(__file__).parents[2]
 OPS = Path(__file__).with_name("toy_ops.py")
@@ -276,6 +276,30 @@ outputs:
 """.replace("VALUES", ", ".join(str(i / 100) for i in range(40)))
 
 
+@pytest.mark.parametrize(
+    "ruin",
+    [
+        lambda _whole: b"",
+        lambda whole: whole[:4096] + bytes((x + 77) % 256 for x in whole[4096:]),
+        lambda whole: whole[: len(whole) // 2],
+    ],
+    ids=["empty", "scrambled", "cut"],
+)
+def test_a_damaged_ledger_stops_neither_plan_nor_run(
+    flow: Flow, tmp_path: Path, ruin: Callable[[bytes], bytes]
+) -> None:
+    flow()
+    made = contents(tmp_path / "out")
+    ledger = tmp_path / "out" / ".run" / "ledger.sqlite"
+    ledger.write_bytes(ruin(ledger.read_bytes()))
+    places = {"out": tmp_path / "out", "cache": tmp_path / "cache"}
+    assert plan(tmp_path / "flow.yaml", ops=[OPS], **places).steps["shade"].cached == 3
+    result = flow()
+    assert result.exit_code == 0, result.message
+    assert {step["done"] for step in result.steps.values()} == {0}
+    assert contents(tmp_path / "out") == made
+
+
 class Command:
     """A command in a folder of its own."""
 
@@ -391,3 +415,14 @@ def test_an_interrupted_run_keeps_what_it_has(tmp_path: Path, undisturbed: dict[
     assert (code, result["outputs"]) == (0, 40)
     assert result["steps"]["wait"]["done"] == 40 - kept
     assert contents(command.out) == undisturbed
+
+
+def test_files_that_vanish_meanwhile_are_told(tmp_path: Path) -> None:
+    command = Command(tmp_path)
+    process = command.start()
+    command.some(process)
+    next(command.out.glob("*.png")).unlink()
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode == 1
+    assert "1 output of this run disappeared" in errors
+    assert command.finish()[0] == 0

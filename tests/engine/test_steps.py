@@ -175,10 +175,6 @@ def test_coalesce_joins_its_inputs():
             "{op: coalesce, in: {values: [code, @@face]}}",
             "wire 'values' takes Latent; 'face' is Image",
         ),
-        (
-            "{op: coalesce, in: {values: [face, @@photo]}}",
-            "chooses among steps; 'photo' is of a source",
-        ),
         ("{op: coalesce, in: {values: [code]}, @@when: photo.index > 1}", "has no condition"),
         ("{op: coalesce, in: {values: [@@cod, code]}}", "unknown source or step 'cod'"),
         ("{op: coalesce, in: {values: code}, @@gather: {over: photo}}", "coalesce gathers nothing"),

@@ -62,7 +62,7 @@ def test_a_batch_equals_its_singles() -> None:
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-4, rtol=0)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 10_000), extreme=st.booleans())
 def test_masks_share_every_pixel_and_nothing_overflows(seed: int, extreme: bool) -> None:
     factors = uniform(4, seed)

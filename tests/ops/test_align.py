@@ -40,7 +40,7 @@ def smooth(height: int, width: int) -> torch.Tensor:
     return torch.stack([torch.sin(x + y), torch.cos(x - y), torch.sin(2 * x) * torch.cos(y)])[None]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     angle=st.floats(-math.pi, math.pi),
     scale=st.floats(0.1, 20),
@@ -69,7 +69,7 @@ def test_eyes_of_an_upright_face_stand_where_ffhq_has_them() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(-99, 299), st.floats(-99, 299)), min_size=1, max_size=9))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_the_way_back_is_the_inverse(points: list[tuple[float, float]]) -> None:
     quad, p = face_quad(FACE), torch.tensor(points, dtype=torch.float64)
     assert torch.allclose(to_photo(to_crop(p, quad, 128), quad, 128), p, atol=1e-9)

@@ -97,7 +97,7 @@ def test_w_meets_w_plus_and_nothing_else(model: Network, w: Latent) -> None:
         interpolate(w, to_style(w, model))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(t=st.floats(0, 1), seed=st.integers(0, 99))
 def test_slerp_keeps_length_and_turns_evenly(t: float, seed: int) -> None:
     random = torch.Generator().manual_seed(seed)
