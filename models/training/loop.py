@@ -22,6 +22,7 @@ from models.training.records import load_checkpoint, log_line, save_checkpoint, 
 
 Network = TypeVar("Network", bound=nn.Module)
 RENDER_BATCH = 16  # one size everywhere, so that a compiled renderer is compiled once
+_WARM_SHARE = 0.25  # of the schedule that weights which ship have behind them
 _PAUSE_S = 8.0  # a step that took longer was not working but stopped
 _SHARE_EVERY = 16  # rounds that processes work alone before they take the mean of their networks
 
@@ -153,7 +154,8 @@ def drive(
     saved, rounds = fit.seconds, 0
     while (used := job.budget.used(fit.step, fit.seconds)) < 1 or rounds % alone_for:
         started, before = time.perf_counter(), fit.step
-        figures = step(fit, min(used, 1.0), compiled)
+        gone = _WARM_SHARE + (1 - _WARM_SHARE) * used if job.warm else used
+        figures = step(fit, min(gone, 1.0), compiled)
         fit.seconds += min(time.perf_counter() - started, _PAUSE_S)
         rounds += 1
         if writes and fit.step // 20 > before // 20:

@@ -1,0 +1,321 @@
+"""The one blend: several codes draw one picture, each where and as much as its alpha says.
+
+At every layer each code convolves the same features, and the results are laid over each other by
+`torch.lerp`, which is exact where an alpha is 0 or 1 and where two results are equal. Pictures on
+any canvas, panoramas in tiles, local transfer and two generators in one picture are all this walk
+with other alphas.
+Source: Chong et al. 2021, arXiv:2111.01619 (StyleGAN of All Trades), section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from models.canvas import Canvas, NoiseField, Region, repeated
+from models.config import Layer
+from models.errors import ModelError
+from models.stylegan2 import Generator, LayerState
+
+#: How much of what lies below is covered, 0..1, in a window of a layer's result: a number, or
+#: a tensor broadcastable to [N, 1, h, w].
+Alpha: TypeAlias = Callable[[Layer, Region], "Tensor | float"]
+
+#: Cells around a tile that its exact features hang on, at every resolution but the last.
+HALO = 3
+#: A code is computed on a part of the window only if that part is smaller than this share of it.
+WORTH_CUTTING = 0.75
+
+
+def everywhere(_layer: Layer, _region: Region) -> float:
+    """The alpha of the lowest code."""
+    return 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Branch:
+    """One code: what draws it, with which noise, and how much of those below it covers.
+
+    Shapes: styles [N, S].
+    """
+
+    generator: Generator
+    styles: Tensor
+    noise: NoiseField
+    alpha: Alpha = everywhere
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Walk:
+    """Where a walk over a window stands. `region` is in cells of the features' resolution."""
+
+    state: LayerState
+    region: Region
+
+
+#: What may be done to features and picture after the last layer of a resolution.
+Edit: TypeAlias = Callable[[Walk], Walk]
+
+
+def draw_blend(
+    branches: Sequence[Branch],
+    canvas: Canvas | None = None,
+    tile: Region | None = None,
+    edits: Mapping[int, Edit] | None = None,
+) -> Tensor:
+    """The picture [N, 3, h, w] of a blend, or of one tile of it; not clamped.
+
+    `tile` is in cells of the 4 px level. A tile is computed with the margin that it hangs on, so
+    tiles side by side are the whole. `edits` by resolution change the walk on its way; they need
+    the whole canvas.
+    Raises: ModelError if the codes cannot be blended.
+    """
+    check_branches(branches)
+    canvas = canvas or Canvas()
+    tile = tile or canvas.whole
+    if edits and tile != canvas.whole:
+        raise ModelError("features are edited on a whole canvas, not on a tile of one")
+    walk = begin(branches, canvas, tile)
+    layers = branches[0].generator.layers
+    for layer in layers:
+        walk = step(branches, walk)
+        if layer.index + 1 < len(layers) and layers[layer.index + 1].resolution == layer.resolution:
+            continue
+        if edits and layer.resolution in edits:
+            walk = edits[layer.resolution](walk)
+        elif not edits:
+            walk = _trimmed(walk, canvas, tile, layer.resolution, last=layer is layers[-1])
+    assert walk.state.skip is not None
+    return walk.state.skip
+
+
+def check_branches(branches: Sequence[Branch]) -> None:
+    """Raise ModelError unless these codes can share one walk."""
+    first = branches[0]
+    for branch in branches[1:]:
+        if branch.generator.config != first.generator.config:
+            raise ModelError(
+                "two generators of different shape cannot draw one picture: "
+                f"{first.generator.config} and {branch.generator.config}"
+            )
+        if branch.styles.shape != first.styles.shape:
+            raise ModelError(
+                f"codes of {tuple(branch.styles.shape)} and {tuple(first.styles.shape)} numbers "
+                "cannot be blended"
+            )
+
+
+def begin(branches: Sequence[Branch], canvas: Canvas, tile: Region) -> Walk:
+    """The walk before the first layer: the learned constant, repeated over tile and margin.
+
+    Constants of several generators are blended like everything else.
+    """
+    region = canvas.clip(tile.grown(HALO + 1), 4)
+    items = branches[0].styles.shape[0]
+    layer = branches[0].generator.layers[0]
+    const = repeated(branches[0].generator.const, region)
+    for branch in branches[1:]:
+        if branch.generator is not branches[0].generator:
+            alpha = branch.alpha(layer, region)
+            const = torch.lerp(const, repeated(branch.generator.const, region), _as(alpha, const))
+    return Walk(branches[0].generator.begin(items, const), region)
+
+
+def step(branches: Sequence[Branch], walk: Walk) -> Walk:
+    """The walk after one more layer."""
+    layer = branches[0].generator.layers[walk.state.next]
+    region = walk.region.times(2) if layer.kind == "conv0" else walk.region
+    painted: LayerState | None = None
+    below: list[Branch] = []
+    for branch, alpha, box in _visible(branches, layer, region):
+        if painted is not None and all(_alike(branch, other, layer) for other in below):
+            continue  # what it would draw is there already
+        below.append(branch)
+        made = _draw(branch, layer, walk.state, region, box)
+        painted = made if painted is None else _lay(painted, made, alpha, region, box)
+    assert painted is not None
+    if layer.kind != "rgb":
+        painted = replace(painted, skip=walk.state.skip)
+    else:
+        painted = replace(painted, features=walk.state.features)
+    return Walk(painted, region)
+
+
+def reach_px(generator: Generator, first: Layer) -> int:
+    """How far beyond itself, in pixels, a change of one cell of a layer's result can be seen.
+
+    Each cell has native resolution / layer resolution pixels. This is the exact support of what
+    follows: 3x3 convolutions, doublings, and the low-pass of each doubling.
+    """
+    cell = generator.resolution // first.resolution
+    return {"conv0": 4 * cell - 3, "conv1": 3 * cell - 3, "rgb": cell - 1}[first.kind]
+
+
+# --- which codes are seen where --------------------------------------------------------------
+
+
+def _visible(
+    branches: Sequence[Branch], layer: Layer, region: Region
+) -> Iterator[tuple[Branch, Tensor, Region]]:
+    """The codes that show in a window, lowest first, each with its alpha and its part of it."""
+    alphas = [_tensor(branch, layer, region) for branch in branches]
+    hidden = torch.zeros((), dtype=torch.bool)
+    shown = []
+    for branch, alpha in reversed(list(zip(branches, alphas, strict=True))):
+        box = _box((alpha > 0) & ~hidden.to(alpha.device), region)
+        if box is not None:
+            shown.append((branch, alpha, box))
+        hidden = hidden.to(alpha.device) | (alpha >= 1)
+    lowest, alpha, _ = shown.pop()
+    yield lowest, alpha, region  # it is what the others are laid upon
+    yield from reversed(shown)
+
+
+def _tensor(branch: Branch, layer: Layer, region: Region) -> Tensor:
+    alpha = branch.alpha(layer, region)
+    if isinstance(alpha, Tensor):
+        return alpha.to(branch.styles.device, torch.float32)
+    return torch.full((1, 1, 1, 1), float(alpha), device=branch.styles.device)
+
+
+def _box(seen: Tensor, region: Region) -> Region | None:
+    """The smallest part of a window that holds all that is seen; None if nothing is."""
+    spans = []
+    for size, dim in ((region.height, 2), (region.width, 3)):
+        others = tuple(d for d in range(4) if d != dim)
+        places = seen.reshape(*(1,) * (4 - seen.dim()), *seen.shape).amax(others).nonzero()
+        if not len(places):
+            return None
+        whole = seen.dim() < 4 or seen.shape[dim] == 1
+        spans.append((0, size) if whole else (int(places[0]), int(places[-1]) + 1))
+    (top, bottom), (left, right) = spans
+    if (bottom - top) * (right - left) > WORTH_CUTTING * region.height * region.width:
+        return region
+    return Region(region.top + top, region.left + left, bottom - top, right - left)
+
+
+def _alike(a: Branch, b: Branch, layer: Layer) -> bool:
+    """Whether two codes draw the same at a layer."""
+    if a.generator is not b.generator or a.noise is not b.noise:
+        return False
+    return torch.equal(a.styles[:, layer.style], b.styles[:, layer.style])
+
+
+# --- one code on a part of a window ----------------------------------------------------------
+
+
+def _draw(
+    branch: Branch, layer: Layer, state: LayerState, region: Region, box: Region
+) -> LayerState:
+    """What one code makes of a state, in `box` of the result's `region`."""
+    y = _reach(layer, state, box.top - region.top, box.height, region.height)
+    x = _reach(layer, state, box.left - region.left, box.width, region.width)
+    scale = 2 if layer.kind == "conv0" else 1
+    made_in = Region(
+        region.top + scale * y[0],
+        region.left + scale * x[0],
+        scale * (y[1] - y[0]),
+        scale * (x[1] - x[0]),
+    )
+    inputs: list[Tensor | None] = [None] * sum(
+        each.noise is not None for each in branch.generator.layers
+    )
+    if layer.noise is not None:
+        inputs[layer.noise] = branch.noise(layer, made_in)
+    window = LayerState(
+        state.next,
+        state.features[:, :, y[0] : y[1], x[0] : x[1]],
+        None if layer.kind != "rgb" or state.skip is None else _half(state.skip, y, x),
+        None if state.shortcut is None else state.shortcut[:, :, y[0] : y[1], x[0] : x[1]],
+    )
+    made = branch.generator.step(window, branch.styles, inputs)
+    top, left = box.top - made_in.top, box.left - made_in.left
+    rows, columns = slice(top, top + box.height), slice(left, left + box.width)
+    return LayerState(
+        made.next,
+        made.features[:, :, rows, columns] if layer.kind != "rgb" else made.features,
+        None if made.skip is None else made.skip[:, :, rows, columns],
+        None if made.shortcut is None else made.shortcut[:, :, rows, columns],
+    )
+
+
+def _half(skip: Tensor, y: tuple[int, int], x: tuple[int, int]) -> Tensor:
+    """The part of the smaller picture that lies under a part of the features."""
+    return skip[:, :, y[0] // 2 : y[1] // 2, x[0] // 2 : x[1] // 2]
+
+
+def _reach(layer: Layer, state: LayerState, start: int, length: int, size: int) -> tuple[int, int]:
+    """The cells of a layer's input, along one axis, that a part of its result hangs on.
+
+    A 3x3 convolution reaches one cell, one that doubles the side (transposed, then low-passed)
+    one cell of its input; an rgb layer adds a picture that was doubled.
+    """
+    if (start, length) == (0, size):
+        return 0, size // 2 if layer.kind == "conv0" else size
+    end = start + length
+    if layer.kind == "conv1":
+        return max(0, start - 1), min(size, end + 1)
+    if layer.kind == "rgb" and state.skip is None:
+        return start, end
+    low, high = max(0, -((3 - start) // 2)), min(size // 2, (end + 1) // 2 + 1)
+    return (low, high) if layer.kind == "conv0" else (2 * low, 2 * high)
+
+
+def _lay(
+    below: LayerState, above: LayerState, alpha: Tensor, region: Region, box: Region
+) -> LayerState:
+    """One result laid over the part of another that it covers."""
+    rows = slice(box.top - region.top, box.bottom - region.top)
+    columns = slice(box.left - region.left, box.right - region.left)
+    cut = alpha
+    if alpha.shape[-2] > 1:
+        cut = cut[..., rows, :]
+    if alpha.shape[-1] > 1:
+        cut = cut[..., columns]
+
+    def over(lower: Tensor | None, upper: Tensor | None) -> Tensor | None:
+        if lower is None or upper is None:
+            return lower
+        if box == region:
+            return torch.lerp(lower, upper, _as(cut, upper))
+        part = lower[:, :, rows, columns]
+        result = lower.clone()
+        result[:, :, rows, columns] = torch.lerp(part, upper, _as(cut, upper))
+        return result
+
+    features = over(below.features, above.features) if below.skip is None else below.features
+    assert features is not None
+    return LayerState(
+        below.next, features, over(below.skip, above.skip), over(below.shortcut, above.shortcut)
+    )
+
+
+def _as(alpha: Tensor | float, like: Tensor) -> Tensor:
+    """An alpha as a tensor of the kind and shape that `lerp` takes beside another one."""
+    return torch.as_tensor(alpha, device=like.device).to(like.dtype).expand_as(like)
+
+
+# --- tiles -----------------------------------------------------------------------------------
+
+
+def _trimmed(walk: Walk, canvas: Canvas, tile: Region, resolution: int, last: bool) -> Walk:
+    """Only what the tile still hangs on: it and its margin."""
+    wanted = tile.times(resolution // 4)
+    wanted = wanted if last else canvas.clip(wanted.grown(HALO), resolution)
+    if wanted == walk.region:
+        return walk
+    top, left = wanted.top - walk.region.top, wanted.left - walk.region.left
+    rows, columns = slice(top, top + wanted.height), slice(left, left + wanted.width)
+    state = walk.state
+    return Walk(
+        LayerState(
+            state.next,
+            state.features[:, :, rows, columns],
+            None if state.skip is None else state.skip[:, :, rows, columns],
+        ),
+        wanted,
+    )
