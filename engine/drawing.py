@@ -15,6 +15,8 @@ from typing import Literal
 from engine.dag import Graph
 
 BOX_HEIGHT, ROW_GAP, LAYER_GAP, MARGIN = 58, 22, 46, 6
+#: A workflow that would be wider than this from left to right is drawn from top to bottom.
+WIDEST = 1100
 LETTER = 8.0  # width of one letter of the title, px
 
 
@@ -123,9 +125,14 @@ def _untangle(rows: list[list[str]], before: Neighbours, after: Neighbours) -> N
             rank.update({name: i for i, name in enumerate(row)})
 
 
-def _heights(rows: list[list[str]], before: Neighbours, after: Neighbours) -> dict[str, float]:
-    """Choose the middle of every point: near its neighbours, never overlapping its layer."""
-    size = {n: 14.0 if "\0" in n else BOX_HEIGHT + ROW_GAP for row in rows for n in row}
+def _middles(
+    rows: list[list[str]], before: Neighbours, after: Neighbours, boxes: Mapping[str, float]
+) -> dict[str, float]:
+    """Choose the middle of every point: near its neighbours, never overlapping its layer.
+
+    `boxes` is how much room each box takes along its layer.
+    """
+    size = {n: boxes[n] + ROW_GAP if n in boxes else 14.0 for row in rows for n in row}
     y: dict[str, float] = {}
     for row in rows:
         top = -sum(size[n] for n in row) / 2
@@ -173,27 +180,16 @@ def svg(drawn: Outline, tallies: Mapping[str, Tally] | None = None, *, alone: bo
     """Make the picture. Colours are CSS variables of the page; `alone` brings its own style."""
     tallies = tallies or {}
     rows, paths = _bend(drawn)
-    before, after = _neighbours(paths)
-    _untangle(rows, before, after)
-    y = _heights(rows, before, after)
-    nodes = {node.id: node for node in drawn.nodes}
-    lift = min((y[n] for n in nodes), default=0.0) - BOX_HEIGHT / 2 - MARGIN
-    y = {name: middle - lift for name, middle in y.items()}
-    left: dict[str, float] = {}
-    right: dict[str, float] = {}
-    x = float(MARGIN)
-    for row in rows:
-        width = max(_width(nodes[n], tallies.get(n)) if n in nodes else 0.0 for n in row)
-        left.update(dict.fromkeys(row, x))
-        right.update(dict.fromkeys(row, x + width))
-        x += width + LAYER_GAP
-    height = max((y[n] for n in nodes), default=0.0) + BOX_HEIGHT / 2 + MARGIN
-    arrows = [_arrow([(left[n], right[n], y[n]) for n in path]) for path in paths]
-    boxes = [
-        _box(node, tallies.get(node.id), left[node.id], y[node.id], right[node.id] - left[node.id])
-        for node in drawn.nodes
-    ]
-    width = x - LAYER_GAP + MARGIN
+    _untangle(rows, *_neighbours(paths))
+    widths = {node.id: _width(node, tallies.get(node.id)) for node in drawn.nodes}
+    layers = [max([widths[n] for n in row if n in widths], default=0.0) for row in rows]
+    down = sum(layers) + LAYER_GAP * (len(layers) - 1) > WIDEST
+    spans = _spans(rows, paths, widths, layers, down=down)
+    ends = [spans[node.id] for node in drawn.nodes]
+    width = max((span.right for span in ends), default=0.0) + MARGIN
+    height = max((span.bottom for span in ends), default=0.0) + MARGIN
+    arrows = [_arrow([spans[n] for n in path], down=down) for path in paths]
+    boxes = [_box(node, tallies.get(node.id), spans[node.id]) for node in drawn.nodes]
     xmlns = ' xmlns="http://www.w3.org/2000/svg"' if alone else ""
     return (
         f'<svg class="dag"{xmlns} viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '
@@ -203,6 +199,40 @@ def svg(drawn: Outline, tallies: Mapping[str, Tally] | None = None, *, alone: bo
         + "".join(arrows + boxes)
         + "</svg>"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where a box, or the bend of an arrow, lies; a bend has no extent across the flow."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+def _spans(
+    rows: list[list[str]],
+    paths: Sequence[Sequence[str]],
+    widths: Mapping[str, float],
+    layers: Sequence[float],
+    *,
+    down: bool,
+) -> dict[str, Span]:
+    """Place every point: layers one after the other along the flow, their points across it."""
+    across = widths if down else dict.fromkeys(widths, float(BOX_HEIGHT))
+    middle = _middles(rows, *_neighbours(paths), across)
+    lift = min((middle[n] - across[n] / 2 for n in across), default=0.0) - MARGIN
+    found: dict[str, Span] = {}
+    start = float(MARGIN)
+    for row, layer in zip(rows, layers, strict=True):
+        end = start + (BOX_HEIGHT if down else layer)
+        for name in row:
+            low = middle[name] - lift - across.get(name, 0.0) / 2
+            high = low + across.get(name, 0.0)
+            found[name] = Span(low, start, high, end) if down else Span(start, low, end, high)
+        start = end + LAYER_GAP
+    return found
 
 
 def _width(node: Node, tally: Tally | None) -> float:
@@ -216,21 +246,29 @@ def _caption(node: Node) -> str:
     return " · ".join(filter(None, (node.caption, " × ".join(node.axes))))
 
 
-def _arrow(points: Sequence[tuple[float, float, float]]) -> str:
-    """One edge: level through the boxes' sides, a smooth curve in each gap."""
-    x, y = points[0][1], points[0][2]
-    path = f"M{x:.1f} {y:.1f}"
-    for start, end, level in points[1:]:
-        middle = (x + start) / 2
-        path += f"C{middle:.1f} {y:.1f} {middle:.1f} {level:.1f} {start:.1f} {level:.1f}"
-        x, y = end, level
-        path += f"H{end:.1f}" if (start, end, level) != points[-1] else ""
+def _arrow(points: Sequence[Span], *, down: bool) -> str:
+    """One edge: straight through the layers' boxes, a smooth curve in each gap."""
+    # Along the flow (u) and across it (v); an arrow that runs down has its axes swapped.
+    ends = [(p.top, p.bottom, (p.left + p.right) / 2) for p in points]
+    ends = ends if down else [(p.left, p.right, (p.top + p.bottom) / 2) for p in points]
+
+    def at(u: float, v: float) -> str:
+        return f"{v:.1f} {u:.1f}" if down else f"{u:.1f} {v:.1f}"
+
+    _, u, v = ends[0]
+    path = f"M{at(u, v)}"
+    for start, end, level in ends[1:]:
+        middle = (u + start) / 2
+        path += f"C{at(middle, v)} {at(middle, level)} {at(start, level)}"
+        u, v = end, level
+        path += f"{'V' if down else 'H'}{end:.1f}" if (start, end, level) != ends[-1] else ""
     return f'<path class="edge" d="{path}"/>'
 
 
-def _box(node: Node, tally: Tally | None, x: float, middle: float, width: float) -> str:
+def _box(node: Node, tally: Tally | None, span: Span) -> str:
     """One box with its texts and the bar of what became of its items."""
-    top = middle - BOX_HEIGHT / 2
+    x, top, width = span.left, span.top, span.right - span.left
+    middle = top + BOX_HEIGHT / 2
     lines = [("t", _short(node.title)), ("c", _caption(node))]
     if tally and tally.text:
         lines.append(("n", tally.text))

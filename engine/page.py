@@ -1,11 +1,16 @@
 """What the report shows, as data, and the one self-contained HTML page made of it."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.drawing import Outline, Tally, svg
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,33 +34,34 @@ class Shot:
     height: int
     href: str = ""
     featured: bool = False  # shown large: a contact sheet
+    full_px: tuple[int, int] = (0, 0)  # width and height of the file itself, upright
+
+    @property
+    def name(self) -> str:
+        """The label without its folder."""
+        return self.label.rsplit("/", 1)[-1]
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A photo before and after. `same` when both have one shape and can share a frame."""
+    """A photo before and after, of one size: they lie on top of each other."""
 
     label: str
     before: Shot
     after: Shot
 
-    @property
-    def same(self) -> bool:
-        """Whether the two pictures lie on top of each other."""
-        a, b = self.before, self.after
-        return abs(a.width / a.height - b.width / b.height) < 0.01
-
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One quarantined item."""
+    """One quarantined item, or one at several steps that all refuse it for the same reason."""
 
-    step: str
+    step: str  # several are joined by commas
     label: str
     reason: str
     message: str
     traceback: str = ""
     thumbnail: str = ""
+    items: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +159,23 @@ def peak_rate(moments: Sequence[float]) -> float:
     return len(moments) / max(moments) if moments and max(moments) > 0 else 0.0
 
 
+def by_folder(shots: Sequence[Shot]) -> dict[str, list[Shot]]:
+    """Group pictures by the folder they lie in; featured ones come alone, under ""."""
+    groups: dict[str, list[Shot]] = {}
+    for shot in shots:
+        folder = "" if shot.featured else shot.label[: -len(shot.name)] or "./"
+        groups.setdefault(folder, []).append(shot)
+    return groups
+
+
+def breakable(text: str) -> "Markup":
+    """Write a file name as HTML that breaks between its parts, not within a word."""
+    from markupsafe import Markup, escape
+
+    pieces = re.findall(r"[^_/]*[_/]+|[^_/]+", text)
+    return Markup("<wbr>").join(map(escape, pieces))
+
+
 def by_reason(refusals: Sequence[Refusal]) -> dict[str, list[Refusal]]:
     """Group quarantined items by reason, the most frequent first."""
     groups: dict[str, list[Refusal]] = {}
@@ -167,7 +190,7 @@ def render(page: Page) -> str:
     from markupsafe import Markup
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters.update(duration=duration, number=number, plural=plural)
+    environment.filters.update(duration=duration, number=number, plural=plural, breakable=breakable)
     template = environment.from_string(
         Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8")
     )
@@ -179,6 +202,8 @@ def render(page: Page) -> str:
         curve=Markup(curve(page.moments)),  # noqa: S704  # numbers only
         rate=peak_rate(page.moments),
         groups=by_reason(page.refusals),
+        folders=by_folder(page.shots),
+        refused=sum(refusal.items for refusal in page.refusals),
         cached=sum(line.tally.cached for line in page.steps),
         done=sum(line.tally.done for line in page.steps),
     )

@@ -51,7 +51,7 @@ def read_page(run_dir: Path) -> Page:
         outputs=len(present),
         shots=[shot for shot in take_shots(_chosen(present, out)) if shot],
         comparisons=_comparisons(run.summary.get("pairs", ()), out),
-        refusals=[_refusal(row, i < MOST_TRACEBACKS) for i, row in enumerate(refused)],
+        refusals=_refusals(refused),
         moments=moments,
         saved_seconds=saved,
         stale=run.summary.get("stale", ()),
@@ -119,25 +119,35 @@ def _link(path: str) -> str:
 
 
 def _comparisons(told: Iterable[Mapping[str, str]], out: Path) -> list[Comparison]:
-    """Pair outputs with their photos: those that can share a frame, or else any."""
+    """Pair outputs with their photos, where both have the same pixels."""
     chosen = [pair for pair in told if (out / pair["path"]).exists()]
     photos = {pair["photo"]: Path(pair["photo"]) for pair in chosen}
     shots = take_shots([Wanted(path, path.name) for path in photos.values()])
     before = dict(zip(photos, shots, strict=True))
     after = take_shots([Wanted(out / pair["path"], pair["path"]) for pair in chosen])
     found = [
-        Comparison(pair["label"], first, second)
+        Comparison(f"{pair['path']} · {pair['label']}", first, second)
         for pair, second in zip(chosen, after, strict=True)
-        if (first := before[pair["photo"]]) and second
+        if (first := before[pair["photo"]]) and second and first.full_px == second.full_px
     ]
-    return ([pair for pair in found if pair.same] or found)[:MOST_PAIRS]
+    return found[:MOST_PAIRS]
 
 
-def _refusal(row: ItemRow, whole: bool) -> Refusal:
-    """What is shown of one quarantined item."""
-    trace, picture = (row.traceback, row.thumbnail) if whole else ("", b"")
-    reason = row.reason or "op_error"
-    return Refusal(row.step, row.label, reason, row.message, trace, data_uri(picture))
+def _refusals(rows: Sequence[ItemRow]) -> list[Refusal]:
+    """What is shown of quarantined items: once for a photo that several steps refuse alike."""
+    alike: dict[tuple[str, ...], list[ItemRow]] = {}
+    for row in rows:
+        same = (row.label, row.reason or "op_error", row.message)
+        alike.setdefault(same, []).append(row)
+    found: list[Refusal] = []
+    for (label, reason, message), group in alike.items():
+        first, steps = group[0], ", ".join(row.step for row in group)
+        whole = len(found) < MOST_TRACEBACKS
+        trace, picture = (first.traceback, first.thumbnail) if whole else ("", b"")
+        found.append(
+            Refusal(steps, label, reason, message, trace, data_uri(picture), items=len(group))
+        )
+    return found
 
 
 def _facts(told: Mapping[str, Any]) -> list[Fact]:

@@ -37,12 +37,14 @@ def take_shots(wanted: Sequence[Wanted]) -> list[Shot | None]:
 
 def take_shot(wanted: Wanted) -> Shot | None:
     """Make the small picture of one file; None when it cannot be read."""
-    from PIL import Image, ImageOps
+    from PIL import ExifTags, Image, ImageOps
 
     size = WIDE_PX if wanted.featured else SIZE_PX
     try:
         with warnings.catch_warnings(), Image.open(wanted.path) as file:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
+            turned = file.getexif().get(ExifTags.Base.Orientation, 1) > 4
+            full = (file.height, file.width) if turned else (file.width, file.height)
             file.draft("RGB", (size, size))
             picture = ImageOps.exif_transpose(file)
             picture.thumbnail((size, size), reducing_gap=2.0)
@@ -52,7 +54,7 @@ def take_shot(wanted: Wanted) -> Shot | None:
     data = io.BytesIO()
     picture.save(data, "WEBP", quality=82, method=3)
     uri = data_uri(data.getvalue(), "webp")
-    return Shot(wanted.label, uri, *picture.size, wanted.href, wanted.featured)
+    return Shot(wanted.label, uri, *picture.size, wanted.href, wanted.featured, full)
 
 
 def _flat(picture: "Image.Image") -> "Image.Image":

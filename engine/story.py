@@ -7,11 +7,12 @@ photo stands before which output.
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from engine.dag import Graph
 from engine.doctor import machine, versions
 from engine.drawing import Node, Outline, outline
 from engine.items import Items
@@ -19,6 +20,7 @@ from engine.ledger import OutputRow
 from engine.params import AsTyped
 from engine.session import Session
 from engine.shots import PICTURES
+from engine.values import Alignment, Image
 
 #: Pairs of photo and output that are kept for the report.
 MOST_PAIRS = 60
@@ -73,27 +75,47 @@ def read_outline(told: Mapping[str, Any]) -> Outline:
 
 
 def pairs(items: Items, rows: Iterable[OutputRow]) -> list[dict[str, str]]:
-    """Say which photo stands before which output picture, and what the item is called."""
+    """Say which photo stands before which output picture, and what the item is called.
+
+    Only outputs that lie in their photo's own frame: a crop beside a whole photo compares nothing.
+    """
+    frames = framed(items.graph)
     groups: dict[int, list[OutputRow]] = {}
     for row in rows:
-        if Path(row.path).suffix.lower() in PICTURES:
+        if Path(row.path).suffix.lower() in PICTURES and frames.get(row.item[0]):
             groups.setdefault(row.output, []).append(row)
     share = max(1, MOST_PAIRS // max(1, len(groups)))
     return [
         {"path": row.path, "photo": photo, "label": items.label(*row.item)}
         for group in groups.values()
         for row in sorted(group, key=lambda row: row.item[1])[:share]
-        if (photo := _photo(items, row))
+        if (photo := _photo(items, row, frames[row.item[0]]))
     ]
 
 
-def _photo(items: Items, row: OutputRow) -> str:
-    """The path of the photo on an output's axes; empty when there is none, or it cannot be told."""
+def framed(graph: Graph) -> dict[str, frozenset[str]]:
+    """Name, for every step, the sources whose pictures its own may lie on, point for point.
+
+    A picture that was cut out (its step gives an Alignment), drawn from a code or gathered lies
+    elsewhere. What was only scaled or cropped shows by its size, which the report compares.
+    """
+    found = {name: frozenset({name}) for name in graph.sources}
+    for name, step in graph.steps.items():
+        single = {wire.name for wire in step.op.wires if wire.type is Image and not wire.many}
+        elsewhere = any(port.type is Alignment for port in step.op.ports)
+        read = [ref.node for wire in step.wires if wire.name in single for ref in wire.refs]
+        kept = [] if elsewhere else [found.get(node, frozenset()) for node in read]
+        found[name] = frozenset[str]().union(*kept)
+    return found
+
+
+def _photo(items: Items, row: OutputRow, frames: Collection[str]) -> str:
+    """The path of the photo in whose frame an output lies; empty when it cannot be told."""
     step, number = row.item
     if step not in items.spaces or number >= items.spaces[step].full:
         return ""
     for axis, index in items.spaces[step].place(number).items():
-        if items.graph.axes[axis].kind == "source":
+        if items.graph.axes[axis].kind == "source" and axis in frames:
             path = items.listings[axis][index].path
             if path:
                 return path

@@ -1,11 +1,11 @@
 import re
-from itertools import combinations
+from itertools import combinations, pairwise
 from xml.etree import ElementTree as ET
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.drawing import BOX_HEIGHT, Node, Outline, Tally, dot, mermaid, svg
+from engine.drawing import BOX_HEIGHT, WIDEST, Node, Outline, Tally, dot, mermaid, svg
 
 DIAMOND = Outline(
     (
@@ -51,6 +51,16 @@ def test_a_long_arrow_goes_around_the_boxes_between() -> None:
     for level, title in zip(levels, ("face", "code"), strict=True):
         top = placed[title][1]
         assert not top < level < top + BOX_HEIGHT
+
+
+def test_a_wide_workflow_runs_down_the_page() -> None:
+    names = [f"a step with a long name {i}" for i in range(9)]
+    nodes = tuple(Node(name, "step", name, "op") for name in names)
+    drawn = Outline(nodes, tuple(pairwise(names)))
+    placed = boxes(svg(drawn, alone=True))
+    assert all(left + width < WIDEST for left, _, width, _ in placed.values())
+    for above, below in pairwise(names):
+        assert placed[above][1] + placed[above][3] < placed[below][1]
 
 
 @st.composite

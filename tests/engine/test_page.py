@@ -12,6 +12,8 @@ from engine.page import (
     Refusal,
     Shot,
     StepLine,
+    breakable,
+    by_folder,
     curve,
     duration,
     number,
@@ -60,7 +62,7 @@ def full() -> Page:
         steps=[StepLine("face", "align_face", "photo", Tally(3, 1, 1, 0), 2.5)],
         outputs=2,
         shots=[small, wide],
-        comparisons=[Comparison("same", small, small), Comparison("other", small, wide)],
+        comparisons=[Comparison("one", small, small)],
         refusals=[refusal],
         moments=[0.1 * i for i in range(1, 10)],
         saved_seconds=70,
@@ -84,10 +86,27 @@ def test_texts_are_escaped() -> None:
     assert "<rocket>" not in text
 
 
-def test_pictures_of_one_shape_share_a_slider() -> None:
+def test_before_and_after_share_a_slider() -> None:
     found = read(full()).found
     assert sum(attributes.get("class") == "stack" for _, attributes in found) == 1
-    assert sum(attributes.get("class") == "side" for _, attributes in found) == 1
+
+
+def test_pictures_stand_under_the_name_of_their_folder() -> None:
+    labels = ("edited/a_1.jpg", "edited/b_1.jpg", "top.jpg")
+    sheet = Shot("sheet.jpg", PIXEL, 900, 300, featured=True)
+    shots = [sheet, *(Shot(label, PIXEL, 128, 128) for label in labels)]
+    assert {name: len(group) for name, group in by_folder(shots).items()} == {
+        "": 1,
+        "edited/": 2,
+        "./": 1,
+    }
+    text = render(replace(PAGE, shots=shots))
+    assert "<code>edited/</code>" in text
+    assert "2 pictures" in text
+
+
+def test_a_name_breaks_between_its_parts() -> None:
+    assert breakable("a/<b>_yaw+1.jpg") == "a/<wbr>&lt;b&gt;_<wbr>yaw+1.jpg"
 
 
 def test_an_empty_run_has_no_empty_sections() -> None:
@@ -101,6 +120,13 @@ def test_quarantined_items_are_grouped_the_most_frequent_first() -> None:
     refusals = [Refusal("s", str(i), "decode" if i else "no_face", "m") for i in range(3)]
     text = render(replace(PAGE, refusals=refusals))
     assert text.index("<code>decode</code>") < text.index("<code>no_face</code>")
+    assert "2 items" in text
+
+
+def test_an_item_that_several_steps_refuse_counts_for_each() -> None:
+    refusal = Refusal("face, square", "photo=a", "decode", "m", items=2)
+    text = render(replace(PAGE, refusals=[refusal]))
+    assert "at face, square" in text
     assert "2 items" in text
 
 

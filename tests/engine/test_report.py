@@ -13,7 +13,7 @@ from engine.jobs import Outcome, Written
 from engine.ledger import Ledger
 from engine.report import read_page, write_report
 from engine.status import read_status
-from engine.story import read_outline
+from engine.story import framed, read_outline
 
 OUTLINE = Outline(
     (
@@ -77,10 +77,56 @@ def test_the_page_tells_the_run(out: Path) -> None:
     [shot] = page.shots
     assert (shot.label, shot.href) == ("a b.png", "../a%20b.png")
     [pair] = page.comparisons
-    assert pair.same
+    assert pair.label == "a b.png · photo=p0"
     [refusal] = page.refusals
     assert (refusal.reason, refusal.label) == ("no_face", "photo=p2")
     assert page.stale == ["old.png"]
+
+
+def test_only_pictures_of_the_photos_own_size_are_compared(out: Path) -> None:
+    Image.new("RGB", (30, 20), "coral").save(out / "a b.png")
+    assert read_page(out / ".run").comparisons == []
+
+
+def test_a_photo_that_several_steps_refuse_alike_is_shown_once(out: Path) -> None:
+    refused: dict[str, Any] = {"reason": "decode", "message": "p9 cannot be decoded"}
+    with Ledger(out / ".run") as ledger:
+        ledger.begin(INFO)
+        ledger.record(
+            [
+                (Outcome((step, 9), "quarantined", "k", **refused), "photo=p9")
+                for step in ("face", "square")
+            ]
+        )
+    [refusal] = read_page(out / ".run").refusals
+    assert (refusal.step, refusal.items) == ("face, square", 2)
+
+
+FRAMES = """
+sources: {photo: {glob: "*.jpg"}, ref: {glob: "refs/*.jpg"}}
+steps:
+  face:   {op: align_face, in: {image: photo}}
+  code:   {op: invert, in: {image: face}}
+  drawn:  {op: synthesize, in: {latent: code}}
+  back:   {op: paste_back, in: {photo: photo, edited: drawn, base: face, alignment: face.alignment}}
+  small:  {op: resize, in: {image: back}, with: {size: 9}}
+  sheet:  {op: make_grid, in: {images: back}, gather: {over: photo}}
+"""
+
+
+def test_only_what_lies_on_a_photo_is_in_its_frame() -> None:
+    from engine.graph import load_graph
+    from run_workflow import build_ops, surroundings
+
+    frames = framed(load_graph(FRAMES, surroundings(build_ops())))
+    assert {name: set(found) for name, found in frames.items() if name not in ("photo", "ref")} == {
+        "face": set(),
+        "code": set(),
+        "drawn": set(),
+        "back": {"photo"},
+        "small": {"photo"},
+        "sheet": set(),
+    }
 
 
 def test_the_report_is_one_file(out: Path) -> None:

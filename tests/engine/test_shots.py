@@ -16,7 +16,17 @@ def test_a_picture_is_made_small(tmp_path: Path) -> None:
     shot = take_shot(Wanted(tmp_path / "a.png", "a", "../a.png"))
     assert shot is not None
     assert (shot.width, shot.height, shot.href) == (SIZE_PX, SIZE_PX // 2, "../a.png")
+    assert shot.full_px == (1000, 500)
     assert decoded(shot.thumbnail).size == (shot.width, shot.height)
+
+
+def test_the_size_of_a_turned_picture_is_that_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (1000, 500)).save(tmp_path / "a.jpg", exif=exif)
+    shot = take_shot(Wanted(tmp_path / "a.jpg", "a"))
+    assert shot is not None
+    assert shot.full_px == (500, 1000)
 
 
 def test_a_featured_picture_stays_large(tmp_path: Path) -> None:
