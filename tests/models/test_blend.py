@@ -222,7 +222,9 @@ def test_an_alpha_of_nothing_or_all_is_exact(
 
 
 @pytest.mark.parametrize(
-    "alpha", [constant(0.37), ramp(), from_mask(mask(64, (10, 20, 33, 40)))], ids=str
+    "alpha",
+    [constant(0.37), ramp(), from_mask(mask(64, (10, 20, 33, 40)))],
+    ids=["constant", "ramp", "mask"],
 )
 def test_a_code_blended_with_itself_is_exact(generator: Generator, alpha: Alpha) -> None:
     (a,) = codes(generator, 1)
