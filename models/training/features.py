@@ -75,7 +75,10 @@ def errors(
     """
     squared = (reading.attributes.float() - domain.visible_factors(scene.factors)).square()
     backdrop = squared.new_tensor([name.startswith("background") for name in domain.attributes])
-    attributes = (squared * (1 - hidden[:, None] * backdrop)).mean()
+    squared = squared * (1 - hidden[:, None] * backdrop)
+    # What is small in a picture (a gaze) moves the mean so little that it would never be learned.
+    missed = squared.detach().mean(0)
+    attributes = (squared * (missed / missed.mean().clamp_min(1e-12)).clamp(0.4, 8)).mean()
     landmarks = (reading.landmarks.float() - scene.landmarks).square().mean()
     logits = reading.part_logits.float()
     wanted = F.adaptive_avg_pool2d(scene.masks, logits.shape[-1])
