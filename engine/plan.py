@@ -6,7 +6,7 @@ pictures come early and memory does not grow with the folder. It touches no disk
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from engine.dag import Graph, Ref, SourceItem, Step
@@ -15,7 +15,7 @@ from engine.examine import Blocked
 from engine.items import Items, Place
 from engine.jobs import Chunk, ChunkResult, ItemId, Lost, Outcome
 from engine.segments import Read, Segment, reads, segment
-from engine.states import RUNNING, STATUS, States
+from engine.states import RUNNING, STATUS, WANTED, States
 from engine.survey import Home, Questions, Surveyor, Terms
 
 #: Seconds of work one chunk should hold, the most home items in it, and in one survey.
@@ -71,6 +71,9 @@ class Board:
             _Lane(part, deque(range(items.sizes[part.home] if part.home else 1)), self._guess(part))
             for part in self._plan.segments
         ]
+        # Deepest first, so that finished things come early; a forecast never waits for inputs, so
+        # it has to know what becomes of them before it looks at what reads them.
+        self._order = self._lanes if terms.forecast else self._lanes[::-1]
 
     # -- sources ---------------------------------------------------------------------------------
 
@@ -97,7 +100,7 @@ class Board:
         after each of them, so that their news need not pile up.
         """
         while True:
-            for lane in reversed(self._lanes):
+            for lane in self._order:
                 if lane.ready:
                     return self._chunk(lane)
                 if self._survey_some(lane):
@@ -123,10 +126,22 @@ class Board:
         lane.ready.extend(self.surveyor.survey(lane.segment, ready))
         lost, self.surveyor.lost = self.surveyor.lost, []
         for item in lost:
+            self.surveyor.gone.add(self.states.key(item))
             self._reopen(item)
         if lost:  # their consumers were prepared too early: look at these homes again
             self._unprepare(lane, set(ready))
+            if self._terms.forecast:
+                self._look_again(lane, ready)
         return True
+
+    def _look_again(self, lane: _Lane, homes: Sequence[int]) -> None:
+        """Survey homes of a forecast again: what is to run there needs more than was thought."""
+        for home in homes:
+            for name in lane.segment.steps:
+                for number in self.items.spaces[name].numbers(lane.segment.home, home):
+                    if self.states[name, number] == WANTED:
+                        self.states.reopen((name, number))
+            lane.wait(home)
 
     def _unprepare(self, lane: _Lane, homes: set[int]) -> None:
         """Take prepared homes back to be surveyed again."""

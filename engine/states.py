@@ -22,6 +22,7 @@ STATUS: Mapping[int, Status] = {
 }
 CODE: Mapping[Status, int] = {status: code for code, status in STATUS.items()}
 KEY = 32  # bytes
+_UNREAD = "unread:"  # what stands before the place-holder of a key
 
 
 class States:
@@ -58,10 +59,16 @@ class States:
             return source_key(origin)
         step, number = item if origin is None else origin.item
         found = self._keys[step][KEY * number : KEY * (number + 1)]
-        return found.hex() if any(found) else f"unread:{step}:{number}"
+        return found.hex() if any(found) else f"{_UNREAD}{step}:{number}"
+
+    def is_keyed(self, item: ItemId) -> bool:
+        """Whether an item's key is known; it is not while a photo that it hangs on is unread."""
+        return not self.key(item).startswith(_UNREAD)
 
     def set_key(self, item: ItemId, key: str) -> None:
-        """Note an item's key, a sha256 in hex."""
+        """Note an item's key, a sha256 in hex; an empty one says nothing."""
+        if not key:
+            return
         step, number = item
         self._keys[step][KEY * number : KEY * (number + 1)] = bytes.fromhex(key)
 

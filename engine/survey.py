@@ -134,6 +134,8 @@ class Surveyor:
             case = self._look.case(step, number, home)
         except UnreadError:
             return Case((step.name, number), {}, home)
+        if self.terms.forecast and not all(self.states.is_keyed(o.item) for o in case.inputs()):
+            case.key = ""  # it hangs on an unread photo
         self.states.set_key(case.id, case.key)
         return case
 
@@ -153,6 +155,9 @@ class Surveyor:
         if blocked is not None:
             status: Status = "skipped" if blocked.reason is None else "quarantined"
             self.states.note(case.id, status, reason=blocked.reason, message=blocked.message)
+            return
+        if self._cannot_tell(step, case):
+            self.states.mark(case.id, WANTED)
             return
         if step.coalesce:
             fresh = self.states.fresh(self.states.key(case.id))
@@ -174,6 +179,13 @@ class Surveyor:
             self._known[case.id] = record
         elif record is not None and record.reason in DETERMINISTIC:
             self.states.note(case.id, "quarantined", reason=record.reason, message=record.message)
+
+    def _cannot_tell(self, step: Step, case: Case) -> bool:
+        """Whether a forecast must count a case as to run: what it is made from is not there yet."""
+        if not step.coalesce:
+            return not case.key  # it hangs on an unread photo
+        chosen = self.states.through(FromItem(case.id, "")).item
+        return self.terms.forecast and not self.states.settled(chosen)
 
     def _verdict(self, step: Step, case: Case) -> bool | None:
         """What `when` says: True, False, or None when a scalar it reads is not known yet."""
@@ -227,7 +239,7 @@ class Surveyor:
             return
         if record is None:
             ends = name not in self._consumed and name not in self._outputs_of
-            if needed or ends or name in self.plan.crossing or not case.key:
+            if needed or ends or name in self.plan.crossing:
                 self.states.mark(case.id, WANTED)
                 return
         elif not all(map(record.has, needed)):

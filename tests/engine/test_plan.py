@@ -2,6 +2,7 @@
 
 import tracemalloc
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from hashlib import sha256
 
 import pytest
@@ -16,8 +17,9 @@ from engine.op import op, read_op
 from engine.plan import Board
 from engine.records import Blob, Record
 from engine.registry import build_registry
+from engine.states import States
 from engine.survey import Questions, Terms
-from engine.values import Scalar, Scores
+from engine.values import Image, Scalar, Scores
 
 
 @op(version=1)
@@ -50,7 +52,13 @@ def paint(value: Scalar) -> Scores:
     return Scores(value, ("x",))  # type: ignore[arg-type]
 
 
-REGISTRY = build_registry([read_op(f) for f in (copy, scale, total, cheap, paint)])
+@op(version=1)
+def look(image: Image) -> Scalar:
+    """How bright a picture is."""
+    return Scalar(tuple(float(picture.mean()) for picture in image.data))
+
+
+REGISTRY = build_registry([read_op(f) for f in (copy, scale, total, cheap, paint, look)])
 
 
 def graph_of(text: str) -> Graph:
@@ -79,12 +87,17 @@ class World:
         self.sources = sources
         self.store: dict[str, Record] = {}
         self.files: dict[str, tuple[ItemId, str]] = {}
+        self.unread: set[int] = set()
         self.verdict: Callable[[ItemId], str] = lambda _item: "done"
         self.ran: list[ItemId] = []
         self.chunks: list[Chunk] = []
 
     def board(self, **terms: object) -> Board:
-        items = Items(self.graph, {n: listing(v) for n, v in self.sources.items()})
+        listings = {n: listing(v) for n, v in self.sources.items()}
+        for name, listed in listings.items():
+            unread = (replace(i, identity="") if i.index in self.unread else i for i in listed)
+            listings[name] = tuple(unread)
+        items = Items(self.graph, listings)
         ask = Questions(
             records=lambda keys: {k: self.store[k] for k in keys if k in self.store},
             current=lambda path, item, key: self.files.get(path) == (item, key),
@@ -279,6 +292,85 @@ def test_a_forecast_counts_without_handing_out() -> None:
         "b": (4, 2),
         "c": (0, 2),
     }
+
+
+PHOTOS = """
+sources: {x: {glob: "*.*"}}
+steps:
+  face: {op: look, in: {image: x}}
+  drawn: {op: cheap, in: {value: face}}
+  best: {op: coalesce, in: {values: [drawn, face]}}
+  back: {op: scale, in: {value: best}, with: {by: "${matrix.k}"}, matrix: {k: [1, 2]}}
+  sheet: {op: total, in: {values: back}, gather: {over: x}}
+  last: {op: cheap, in: {value: sheet}}
+  odd: {op: look, in: {image: x}, when: x.index < 9}
+"""
+FALLBACK = """
+sources: {y: {values: [1, 2]}}
+steps:
+  a: {op: copy, in: {value: y}, when: y < 2}
+  b: {op: copy, in: {value: y}}
+  best: {op: coalesce, in: {values: [a, b]}}
+  made: {op: cheap, in: {value: best}}
+  all: {op: total, in: {values: made}, gather: {over: y}}
+  again: {op: scale, in: {value: all}}
+outputs: [{from: again, to: all.csv}]
+"""
+
+
+def forecast(world: World, **terms: object) -> dict[str, tuple[int, int]]:
+    board = world.board(forecast=True, **terms)
+    assert board.next_chunk() is None
+    return {name: (c["cached"], c["to_run"]) for name, c in board.counts().items()}
+
+
+@pytest.mark.parametrize("text", [CHAIN, FALLBACK])
+def test_a_forecast_counts_what_the_run_does(text: str) -> None:
+    world = World(text, **{"x" if text == CHAIN else "y": [1, 2]})
+    for terms in ({}, {}, {"forced": frozenset({"a"})}):
+        told = forecast(world, **terms)
+        done = world.run(**terms)
+        assert told == {name: (c["cached"], c["done"]) for name, c in done.items()}
+    assert not any(to_run for _, to_run in forecast(world).values())
+
+
+def test_what_hangs_on_an_unread_photo_is_to_run() -> None:
+    world = World(PHOTOS, x=[1, 2, 3])
+    world.run()
+    assert not any(to_run for _, to_run in forecast(world).values())
+    world.unread = {2}
+    assert forecast(world) == {
+        "face": (2, 1),
+        "drawn": (2, 1),
+        "best": (2, 1),
+        "back": (4, 2),
+        "sheet": (0, 2),
+        "last": (0, 2),
+        "odd": (2, 1),
+    }
+
+
+def test_an_evicted_payload_is_computed_again_across_segments() -> None:
+    world = World(CHAIN, x=[1, 2])
+    world.run()
+    world.store = {key: replace(record, pack="") for key, record in world.store.items()}
+    forced = frozenset({"c"})
+    assert forecast(world, forced=forced) == {"a": (0, 2), "b": (0, 4), "c": (0, 2)}
+    board = world.board(forced=forced)
+    while (chunk := board.next_chunk()) is not None:
+        board.settle(world.work(chunk))
+    done = {name: count["done"] for name, count in board.counts().items()}
+    assert done == {"a": 2, "b": 4, "c": 2}
+
+
+def test_an_item_without_a_key_moves_no_other_key() -> None:
+    states = States(Items(graph_of(CHAIN), {"x": listing([1, 2, 3])}))
+    keys = [sha256(bytes([i])).hexdigest() for i in range(3)]
+    for number in (0, 2):
+        states.set_key(("a", number), keys[number])
+    states.set_key(("a", 1), "")
+    states.set_key(("a", 1), keys[1])
+    assert [states.key(("a", number)) for number in range(3)] == keys
 
 
 def test_what_a_run_remembers_of_an_item_is_small() -> None:

@@ -1,9 +1,11 @@
 """Every recipe plans, and runs in small from the command line as it ships."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,23 +42,40 @@ def test_every_recipe_has_a_small_form() -> None:
     assert {recipe.stem for recipe in RECIPES} == set(SMALL)
 
 
+def ask(verb: str, recipe: Path, folder: Path, *flags: str) -> dict[str, Any]:
+    limit = () if recipe.stem == "learn_directions" else ("--limit", "2")
+    line = command(verb, recipe, folder, *limit, *flags)
+    done = subprocess.run(
+        line, capture_output=True, text=True, timeout=110, cwd=folder, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+def to_run(plan: dict[str, Any]) -> dict[str, int]:
+    return {name: step["to_run"] for name, step in plan["steps"].items()}
+
+
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
 def test_recipe_runs_as_planned(recipe: Path, tmp_path: Path) -> None:
-    told = {}
-    for verb, more in (("plan", ()), ("run", ("--workers", "1", "-q"))):
-        limit = () if recipe.stem == "learn_directions" else ("--limit", "2")
-        line = command(verb, recipe, tmp_path, *limit, *more)
-        done = subprocess.run(
-            line, capture_output=True, text=True, timeout=110, cwd=tmp_path, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        told[verb] = json.loads(done.stdout)
-    steps = told["run"]["steps"]
-    assert {name: s["items"] for name, s in steps.items()} == {
-        name: s["items"] for name, s in told["plan"]["steps"].items() if name in steps
-    }
-    assert all(s["quarantined"] == 0 for s in steps.values())
-    assert told["run"]["outputs"] == len(
+    before = ask("plan", recipe, tmp_path)
+    told = ask("run", recipe, tmp_path, "--workers", "1", "-q")
+    steps = told["steps"]
+    computed = {name: s["done"] + s["skipped"] for name, s in steps.items()}
+    assert to_run(before) == computed
+    assert {name: s["items"] for name, s in steps.items()} == computed
+    assert told["outputs"] == len(
         [p for p in (tmp_path / "out").rglob("*.*") if ".run" not in p.parts]
     )
     assert (tmp_path / "out" / ".run" / "report.html").stat().st_size > 5_000
+    after = ask("plan", recipe, tmp_path)
+    assert not any(to_run(after).values())
+    (tmp_path / "out").rename(tmp_path / "elsewhere")
+    for part in (tmp_path / "cache").iterdir():  # what the photos hold is still remembered
+        if part.is_dir():
+            shutil.rmtree(part)
+        elif not part.name.startswith("memo"):
+            part.unlink()
+    again = ask("plan", recipe, tmp_path)
+    assert to_run(again) == computed
