@@ -21,6 +21,7 @@ class Blob:
 class Record:
     """What one key produced. Empty `pack`: known, but the payload is gone (or never was stored).
 
+    It failed with a reason when the item was set aside, without one when the op skipped it.
     `scalars` are the small ports, held here instead of in the pack.
     """
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from engine.dag import Step
 from engine.errors import DETERMINISTIC
 from engine.hands import Grip
-from engine.jobs import Chunk, ChunkResult, ItemId, Outcome
+from engine.jobs import Chunk, ChunkResult, ItemId, Outcome, Status
 from engine.records import Record
 from engine.supply import inputs_of, within
 
@@ -64,7 +64,8 @@ def left_done(chunk: Chunk, records: Iterable[Record]) -> ChunkResult:
         if record.status == "ok":
             done = Outcome(job.id, "done", job.key, record, seconds=record.seconds)
         else:
-            done = Outcome(job.id, "quarantined", job.key, record, record.reason, record.message)
+            fate: Status = "quarantined" if record.reason else "skipped"
+            done = Outcome(job.id, fate, job.key, record, record.reason, record.message)
         outcomes.append(done)
     return ChunkResult(chunk.id, tuple(outcomes), ())
 

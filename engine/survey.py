@@ -177,8 +177,9 @@ class Surveyor:
             self.states.mark(case.id, WANTED)
         elif record is not None and record.status == "ok":
             self._known[case.id] = record
-        elif record is not None and record.reason in DETERMINISTIC:
-            self.states.note(case.id, "quarantined", reason=record.reason, message=record.message)
+        elif record is not None and (record.reason is None or record.reason in DETERMINISTIC):
+            fate: Status = "quarantined" if record.reason else "skipped"
+            self.states.note(case.id, fate, reason=record.reason, message=record.message)
 
     def _cannot_tell(self, step: Step, case: Case) -> bool:
         """Whether a forecast must count a case as to run: what it is made from is not there yet."""

@@ -235,7 +235,7 @@ class _Walk:
         guilty = min(error.item or 0, len(batch) - 1)
         refused = batch[guilty]
         if isinstance(error, SkipItem):
-            self._skip(refused.job, str(error))
+            self._skip_for_good(refused.job, str(error))
         else:
             self._fail(refused.job, *reason_of(error), began=began, loaded=refused)
         self._attempt(step, batch[:guilty] + batch[guilty + 1 :], size)
@@ -278,6 +278,12 @@ class _Walk:
     def _skip(self, job: Job, message: str) -> None:
         self._fates[job.id] = "skipped"
         self.outcomes.append(Outcome(job.id, "skipped", job.key, message=message))
+
+    def _skip_for_good(self, job: Job, message: str) -> None:
+        """Skip an item as its op asked; that depends on its key alone and is remembered."""
+        self._fates[job.id] = "skipped"
+        outcome = Outcome(job.id, "skipped", job.key, message=message)
+        self._store(outcome, Record(job.key, "failed", None, message), {})
 
     def _fail(
         self,

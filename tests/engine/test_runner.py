@@ -93,6 +93,16 @@ def test_a_run_makes_its_files_and_a_repeat_makes_none(flow: Flow, tmp_path: Pat
     assert contents(tmp_path / "out") == made
 
 
+def test_what_an_op_skipped_is_not_tried_again(flow: Flow, tmp_path: Path) -> None:
+    flow()
+    places = {"out": tmp_path / "out", "cache": tmp_path / "cache"}
+    planned = plan(tmp_path / "flow.yaml", ops=[OPS], **places).steps
+    assert (planned["shade"].skipped, planned["picture"].skipped) == (1, 2)
+    assert not any(step.to_run for step in planned.values())
+    rows = load_items(flow().run_dir, step="shade", status="skipped")
+    assert [row.message for row in rows] == ["below zero"]
+
+
 def test_a_file_that_was_altered_or_removed_is_made_again(flow: Flow, tmp_path: Path) -> None:
     flow()
     out = tmp_path / "out"

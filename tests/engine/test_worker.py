@@ -150,13 +150,16 @@ def test_the_guilty_are_named_and_the_others_are_done(program: Program) -> None:
 
 
 def test_only_failures_that_will_repeat_are_remembered(program: Program) -> None:
-    jobs = [job("a", i, FromScalar(x)) for i, x in enumerate([3, 13])]
+    jobs = [job("a", i, FromScalar(x)) for i, x in enumerate([3, 13, -1])]
     found = by_item(run(program, [step("a", "picky")], jobs))
     remembered = found["a", 0].record
     assert remembered is not None
     assert (remembered.status, remembered.reason) == ("failed", "bad_input")
     assert remembered.pack
     assert found["a", 1].record is None
+    skipped = found["a", 2].record
+    assert skipped is not None
+    assert (skipped.status, skipped.reason, skipped.message) == ("failed", None, "below zero")
 
 
 def test_out_of_memory_halves_the_batch_down_to_one_item(program: Program) -> None:
