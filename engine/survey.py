@@ -185,8 +185,9 @@ class Surveyor:
         """Whether a forecast must count a case as to run: what it is made from is not there yet."""
         if not step.coalesce:
             return not case.key  # it hangs on an unread photo
-        chosen = self.states.through(FromItem(case.id, "")).item
-        return self.terms.forecast and not self.states.settled(chosen)
+        chosen = self.states.through(FromItem(case.id, ""))
+        there = not isinstance(chosen, FromItem) or self.states.settled(chosen.item)
+        return self.terms.forecast and not there
 
     def _verdict(self, step: Step, case: Case) -> bool | None:
         """What `when` says: True, False, or None when a scalar it reads is not known yet."""

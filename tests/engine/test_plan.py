@@ -304,6 +304,9 @@ steps:
   sheet: {op: total, in: {values: back}, gather: {over: x}}
   last: {op: cheap, in: {value: sheet}}
   odd: {op: look, in: {image: x}, when: x.index < 9}
+  never: {op: copy, in: {value: x.index}, when: x.index > 9}
+  this: {op: coalesce, in: {values: [never, x.index]}}
+  raw: {op: copy, in: {value: this}}
 """
 FALLBACK = """
 sources: {y: {values: [1, 2]}}
@@ -347,6 +350,9 @@ def test_what_hangs_on_an_unread_photo_is_to_run() -> None:
         "sheet": (0, 2),
         "last": (0, 2),
         "odd": (2, 1),
+        "never": (0, 0),
+        "this": (3, 0),
+        "raw": (3, 0),
     }
 
 
