@@ -57,9 +57,11 @@ class RunResult:
 
     def as_text(self) -> str:
         """The result for people."""
-        aside = sum(int(step["quarantined"]) for step in self.steps.values())
         told = [f"{plural(self.outputs, 'output')} in {self.run_dir.parent}"]
-        return ", ".join(told + [f"{plural(aside, 'item')} set aside"] * bool(aside))
+        for fate, word in (("quarantined", "set aside"), ("skipped", "skipped")):
+            if count := sum(int(step[fate]) for step in self.steps.values()):
+                told.append(f"{plural(count, 'item')} {word}")
+        return ", ".join(told)
 
 
 def run_request(request: Request) -> RunResult:

@@ -3,12 +3,13 @@
 from typing import Any
 
 from engine import slots
-from engine.dag import Axis, ModelRef, Source
+from engine.dag import Axis, ModelRef, Ref, Source
 from engine.errors import WorkflowError, suggestion
 from engine.op import PortSpec
 from engine.scope import Node, Scope
-from engine.spec import SourceSpec
+from engine.spec import SourceSpec, WorkflowSpec
 from engine.values import VALUE_TYPES, Image, Latent, Scalar
+from engine.when import Kind, kind_of
 
 FILE_FIELDS = ("stem", "name", "rel", "dir", "ext", "index")
 
@@ -60,6 +61,17 @@ def _source(scope: Scope, spec: SourceSpec) -> Source | None:
     else:
         fields, kind = ("index", "value"), Scalar
     return Source(spec.name, spec.kind, options, fields, kind, model, place)
+
+
+def field_kind(spec: WorkflowSpec, ref: Ref) -> Kind | None:
+    """Whether a field holds numbers or texts, as far as that is known before anything is listed."""
+    source = spec.sources.get(ref.node)
+    if source is None or source.kind == "table":
+        return None  # a step's port, or a column
+    if source.kind == "values" and ref.field in ("", "value"):
+        kinds = {kind_of(value) for value in source.options["values"]}
+        return kinds.pop() if len(kinds) == 1 else None
+    return "number" if ref.field in ("index", "seed") else "text"
 
 
 def _columns(scope: Scope, spec: SourceSpec) -> tuple[str, ...] | None:

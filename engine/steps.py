@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from engine import given_settings, matrix, packages, slots, wiring
+from engine import given_settings, matrix, packages, slots, sources, wiring
 from engine.axes import AxisError, Gathering, Incoming, Joined, gathered, join, pair_up, project
 from engine.axes import read_through as through
 from engine.coalesce import coalesce_op
@@ -15,7 +15,7 @@ from engine.scope import Node, Reading, Scope
 from engine.spec import StepSpec
 from engine.template import write_hole
 from engine.values import Scalar
-from engine.when import WhenError, names, parse
+from engine.when import WhenError, check_kinds, names, parse
 from engine.wiring import Filled
 from engine.yaml_text import Path
 
@@ -114,8 +114,14 @@ def _when(scope: Scope, spec: StepSpec) -> When | None:
             scope.problems.add(path, message, offset=name.offset)
         elif reading is not None:
             refs.append(reading.ref)
-    whole = len(refs) == len(names(tree))
-    return When(spec.when, tree, tuple(refs)) if whole else None
+    if len(refs) != len(names(tree)):
+        return None
+    try:
+        kinds = (sources.field_kind(scope.spec, ref) for ref in refs)
+        check_kinds(tree, dict(zip((name.text for name in names(tree)), kinds, strict=True)))
+    except WhenError as error:
+        scope.problems.add(path, str(error), offset=error.offset)
+    return When(spec.when, tree, tuple(refs))
 
 
 def _axes(scope: Scope, parts: Parts) -> tuple[Joined, Gather | None]:

@@ -80,6 +80,10 @@ class Comparison:
 Tree: TypeAlias = Constant | Name | Not | Junction | Comparison
 
 
+#: What a constant, port or field is known to hold; truth values count as numbers, as in sums.
+Kind: TypeAlias = Literal["number", "text"]
+
+
 class WhenError(ValueError):
     """A condition that cannot be read; `offset` counts characters from its start."""
 
@@ -149,6 +153,45 @@ def _value(tree: Tree, lookup: Callable[[str], ScalarItem]) -> ScalarItem:
     except TypeError:
         message = f"`when` cannot compare {left!r} {tree.sign} {right!r}"
         raise ItemError("bad_input", message) from None
+
+
+def kind_of(value: object) -> Kind | None:
+    """What a value is to a comparison; None for nothing, an empty cell of a table."""
+    if value is None:
+        return None
+    return "text" if isinstance(value, str) else "number"
+
+
+def check_kinds(tree: Tree, kinds: Mapping[str, Kind | None]) -> None:
+    """Refuse what can never be decided: a number against a text, a text as true or false.
+
+    `kinds` are those of the names, as far as they are known.
+    Raises: WhenError.
+    """
+    if isinstance(tree, Not):
+        check_kinds(tree.inner, kinds)
+    elif isinstance(tree, Junction):
+        for term in tree.terms:
+            check_kinds(term, kinds)
+    elif isinstance(tree, Comparison):
+        left, right = _kind(tree.left, kinds), _kind(tree.right, kinds)
+        if None not in (left, right) and left != right:
+            name = next(iter(names(tree)), Name("", 0))
+            message = f"a {left} {tree.sign} a {right} can never be decided"
+            raise WhenError(message, name.offset)
+        for side in (tree.left, tree.right):
+            if not isinstance(side, Constant | Name):
+                check_kinds(side, kinds)
+    elif _kind(tree, kinds) == "text":
+        offset = tree.offset if isinstance(tree, Name) else 0
+        raise WhenError("a text is neither true nor false; compare it with another", offset)
+
+
+def _kind(tree: Tree, kinds: Mapping[str, Kind | None]) -> Kind | None:
+    """What a side of a comparison is known to be."""
+    if isinstance(tree, Constant):
+        return kind_of(tree.value)
+    return kinds.get(tree.text) if isinstance(tree, Name) else "number"
 
 
 def _names(tree: Tree) -> Iterator[Name]:

@@ -130,6 +130,7 @@ def test_one_bad_item_is_set_aside_and_the_rest_goes_on(flow: Flow, tmp_path: Pa
     assert result.exit_code == 3
     assert result.steps["shade"]["quarantined"] == 1
     assert result.steps["picture"]["skipped"] == 4
+    assert result.as_text().endswith(", 1 item set aside, 9 items skipped")
     assert result.outputs == 5
     (row,) = load_items(result.run_dir, status="quarantined")
     assert (row.step, row.label, row.reason) == ("shade", "x=0.25", "bad_input")

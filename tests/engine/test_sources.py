@@ -89,3 +89,19 @@ def test_a_table_needs_a_name_for_every_column(tmp_path, content):
 def test_a_missing_table_is_told(tmp_path):
     with pytest.raises(UsageError, match="No such file"):
         read_columns(str(tmp_path / "t.csv"))
+
+
+@pytest.mark.parametrize(
+    ("source", "condition", "message"),
+    [
+        ("{glob: '*.jpg'}", "@@x.stem > 3", "a text > a number can never be decided"),
+        ("{glob: '*.jpg'}", "@@x.index == 'a'", "a number == a text can never be decided"),
+        ("{values: [a, b]}", "@@x.value < 3", "a text < a number can never be decided"),
+    ],
+)
+def test_conditions_on_fields_are_checked(source: str, condition: str, message: str) -> None:
+    flow = f"""
+sources: {{p: {{glob: '*'}}, x: {source}}}
+steps: {{code: {{op: invert, in: {{image: p}}, pair: cross, when: "{condition}"}}}}
+"""
+    assert_complaint(flow, message)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import ItemError
-from engine.when import WhenError, evaluate, names, parse
+from engine.when import WhenError, check_kinds, evaluate, names, parse
 
 VALUES = {"face.faces": 1, "face.sharpness": 0.3, "row.name": "anna", "row.ok": True, "a-b": None}
 
@@ -73,12 +73,37 @@ def test_names_are_listed_once_in_order():
     assert [name.offset for name in found] == [0, 17, 31]
 
 
-@pytest.mark.parametrize("text", ["row.name > 3", "face.faces", "not row.name", "a-b < 1"])
+@pytest.mark.parametrize(
+    "text", ["row.name > 3", "face.faces", "not row.name", "a-b < 1", "row.name == 3"]
+)
 def test_values_that_do_not_compare_are_bad_input(text):
     with pytest.raises(ItemError) as caught:
         decide(text)
 
     assert caught.value.reason == "bad_input"
+
+
+@pytest.mark.parametrize(
+    ("text", "offset"),
+    [
+        ("n > 'high'", 0),
+        ("other and not 3 == t", 19),
+        ("n == 1 or n != t", 10),
+        ("t", 0),
+        ("n > 1 and not t", 14),
+    ],
+)
+def test_what_can_never_be_decided_is_known_before(text, offset):
+    with pytest.raises(WhenError) as caught:
+        check_kinds(parse(text), {"n": "number", "t": "text", "other": None})
+    assert caught.value.offset == offset
+
+
+@pytest.mark.parametrize(
+    "text", ["n > 1", "t == 'a'", "n == true", "other > 'a'", "not n == other"]
+)
+def test_what_may_be_decided_is_left_to_the_run(text):
+    check_kinds(parse(text), {"n": "number", "t": "text", "other": None})
 
 
 @given(st.text("ab.<>=!()'\" notrue01-", max_size=40))
