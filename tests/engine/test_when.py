@@ -73,9 +73,7 @@ def test_names_are_listed_once_in_order():
     assert [name.offset for name in found] == [0, 17, 31]
 
 
-@pytest.mark.parametrize(
-    "text", ["row.name > 3", "face.faces", "not row.name", "a-b < 1", "row.name == 3"]
-)
+@pytest.mark.parametrize("text", ["row.name > 3", "face.faces", "not row.name", "a-b < 1"])
 def test_values_that_do_not_compare_are_bad_input(text):
     with pytest.raises(ItemError) as caught:
         decide(text)
