@@ -50,6 +50,10 @@ class RunRecord:
     seconds: Mapping[str, float] = field(default_factory=dict)
     outputs: Mapping[str, OutputRow] = field(default_factory=dict)
 
+    def covered(self, row: ItemRow) -> bool:
+        """Whether an item that was set aside is missed by nothing: a coalesce took another."""
+        return [row.step, row.item] in self.summary.get("covered", ())
+
 
 _COLUMNS = (
     "SELECT i.step, i.item, i.label, i.status, i.key, i.reason, i.message, i.seconds, i.batch, "

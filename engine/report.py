@@ -19,6 +19,8 @@ REPORT = "report.html"
 MOST_SHOTS, MOST_PAIRS, MOST_TRACEBACKS = 60, 30, 200
 #: Exit codes above this are 128 and the number of the signal that stopped the run.
 STOPPED = 128
+#: What is said of items that a coalesce found another for.
+COVERED = " (covered by coalesce)"
 _FATES = ("done", "cached", "quarantined", "skipped")
 
 
@@ -51,7 +53,7 @@ def read_page(run_dir: Path) -> Page:
         outputs=len(present),
         shots=[shot for shot in take_shots(_chosen(present, out)) if shot],
         comparisons=_comparisons(run.summary.get("pairs", ()), out),
-        refusals=_refusals(refused),
+        refusals=_refusals(refused, run),
         moments=moments,
         saved_seconds=saved,
         stale=run.summary.get("stale", ()),
@@ -133,15 +135,15 @@ def _comparisons(told: Iterable[Mapping[str, str]], out: Path) -> list[Compariso
     return found[:MOST_PAIRS]
 
 
-def _refusals(rows: Sequence[ItemRow]) -> list[Refusal]:
+def _refusals(rows: Sequence[ItemRow], run: RunRecord) -> list[Refusal]:
     """What is shown of quarantined items: once for a photo that several steps refuse alike."""
     alike: dict[tuple[str, ...], list[ItemRow]] = {}
     for row in rows:
         same = (row.label, row.reason or "op_error", row.message)
-        alike.setdefault(same, []).append(row)
+        alike.setdefault((*same, COVERED * run.covered(row)), []).append(row)
     found: list[Refusal] = []
-    for (label, reason, message), group in alike.items():
-        first, steps = group[0], ", ".join(row.step for row in group)
+    for (label, reason, message, covered), group in alike.items():
+        first, steps = group[0], ", ".join(row.step for row in group) + covered
         whole = len(found) < MOST_TRACEBACKS
         trace, picture = (first.traceback, first.thumbnail) if whole else ("", b"")
         found.append(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from engine.aside import NOTHING, Aside, set_aside
 from engine.cluster import Workers, open_workers, planned_slots
 from engine.compaction import compact
 from engine.console import Screen
@@ -44,6 +45,7 @@ class RunResult:
     seconds: float
     steps: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     message: str = ""
+    aside: Aside = NOTHING
 
     def as_json(self) -> dict[str, Any]:
         """The result as `--json` prints it."""
@@ -58,9 +60,13 @@ class RunResult:
     def as_text(self) -> str:
         """The result for people."""
         told = [f"{plural(self.outputs, 'output')} in {self.run_dir.parent}"]
-        for fate, word in (("quarantined", "set aside"), ("skipped", "skipped")):
-            if count := sum(int(step[fate]) for step in self.steps.values()):
-                told.append(f"{plural(count, 'item')} {word}")
+        skipped = sum(int(step["skipped"]) for step in self.steps.values())
+        counts = (
+            (self.aside.missing, "set aside"),
+            (self.aside.covered, "set aside and covered by coalesce"),
+            (skipped, "skipped"),
+        )
+        told += [f"{plural(count, 'item')} {word}" for count, word in counts if count]
         return ", ".join(told)
 
 
@@ -203,11 +209,11 @@ class _Run:
         if gone and problem is None:
             told = f"{plural(len(gone), 'output')} of this run disappeared, such as {gone[0]}"
             problem = RunError(f"{told}; the same command again makes what is missing")
-        aside = any(count["quarantined"] for count in counts.values())
-        code = problem.exit_code if problem else 3 if aside else 0
+        aside = set_aside(self.board)
+        code = problem.exit_code if problem else 3 if aside.missing else 0
         run_dir = self.session.run_dir
         there = len(declared) - len(gone)
-        return RunResult(code, run_dir, there, seconds, steps, str(problem or ""))
+        return RunResult(code, run_dir, there, seconds, steps, str(problem or ""), aside)
 
     def _finish(self, result: RunResult) -> None:
         """Write down how the run ended: stale files, manifest, the last word in the ledger."""
@@ -218,6 +224,7 @@ class _Run:
             **result.as_json(),
             "error": result.message,
             "stale": stale,
+            "covered": sorted(result.aside.covered_items),
             "pairs": pairs(session.items, rows),
         }
         manifest = {

@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.history import ItemRow, load_items, load_run
 from engine.page import STATES, duration, number, plural
-from engine.report import state_of
+from engine.report import COVERED, state_of
 from engine.session import RUN_FOLDER
 
 #: Quarantined items that are named one by one.
@@ -24,6 +24,7 @@ class RunStatus:
     seconds: float
     steps: Mapping[str, Mapping[str, int]]
     refused: tuple[ItemRow, ...]
+    covered: frozenset[tuple[str, int]] = frozenset()
 
     def as_json(self) -> dict[str, Any]:
         """The status as `--json` prints it."""
@@ -47,7 +48,11 @@ class RunStatus:
             told = ", ".join(f"{number(count)} {fate}" for fate, count in counts.items())
             lines.append(f"  {name:<{width}}  {told}")
         named = self.refused[:MOST_NAMED]
-        lines += [f"  {row.reason}: {row.step} of {row.label}: {row.message}" for row in named]
+        lines += [
+            f"  {row.reason}: {row.step} of {row.label}: {row.message}"
+            + COVERED * ((row.step, row.item) in self.covered)
+            for row in named
+        ]
         if len(self.refused) > MOST_NAMED:
             lines.append(f"  ... and {plural(len(self.refused) - MOST_NAMED, 'item')} more")
         return "\n".join(lines)
@@ -75,4 +80,5 @@ def read_status(out: Path) -> RunStatus:
         seconds=round(seconds, 3),
         steps=run.counts,
         refused=tuple(items),
+        covered=frozenset((row.step, row.item) for row in items if run.covered(row)),
     )
