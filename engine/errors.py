@@ -130,5 +130,14 @@ def _item_error(reason: Reason, message: str, item: int | None) -> ItemError:
 
 def suggestion(given: str, allowed: Iterable[str]) -> str:
     """Make ", did you mean 'x'?" for the nearest allowed name, or an empty string."""
-    near = get_close_matches(given, list(allowed), n=1, cutoff=0.5)
-    return f", did you mean '{near[0]}'?" if near else ""
+    return did_you_mean(nearest(given, allowed))
+
+
+def nearest(given: str, allowed: Iterable[str]) -> str:
+    """The allowed name that is most like a given one; an empty string when none is."""
+    return next(iter(get_close_matches(given, list(allowed), n=1, cutoff=0.5)), "")
+
+
+def did_you_mean(name: str) -> str:
+    """Make ", did you mean 'x'?" of a name, or an empty string of none."""
+    return f", did you mean '{name}'?" if name else ""

@@ -63,13 +63,25 @@ def assets(
             continue
         kind = spec.role.removeprefix("asset:")
         for name in _names(scope, value):
+            place = _matrix_place(scope, value, name) or path
             if str(name) in found:
                 continue
             try:
                 found[str(name)] = scope.around.find_asset(kind, str(name), scope.base(name), info)
             except WorkflowError as error:
-                scope.problems.add(path, str(error))
+                scope.problems.add(place, str(error))
     return found
+
+
+def _matrix_place(scope: Scope, value: Json, name: str) -> Path | None:
+    """Where a matrix lists a value that a setting takes whole."""
+    if not (isinstance(value, Hole) and value.kind == "matrix"):
+        return None
+    for step in scope.spec.steps.values():
+        values = step.matrix.axes.get(value.name, ()) if step.matrix else ()
+        if name in values:
+            return (*step.path, "matrix", value.name, values.index(name))
+    return None
 
 
 def _names(scope: Scope, value: Json) -> list[str]:

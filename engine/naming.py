@@ -94,7 +94,8 @@ def _reading(scope: Scope, spec: OutputSpec) -> Reading | None:
     if reading is not None and reading.type not in _FORMATS:
         writable = [port.name for port in reading.node.ports if port.type in _FORMATS]
         near = f"; '{reading.node.name}.{writable[0]}' can" if writable else ""
-        scope.problems.add(path, f"a {reading.type.__name__} cannot be written to a file{near}")
+        what = _a(reading.type.__name__)
+        scope.problems.add(path, f"{what} cannot be written to a file{near}")
         return None
     return reading
 
@@ -129,14 +130,21 @@ def _format(scope: Scope, spec: OutputSpec, template: Template, kind: type) -> s
         message = f"format '{spec.format}' and the name's '{extension}' differ"
     elif not style:
         near = suggestion(extension, _EXTENSIONS) if extension else ""
-        message = f"the name needs an extension that says the format: {wanted}{near}"
+        odd = f"'{extension}' is no format that can be written" if extension else ""
+        message = odd or "the name needs an extension that says the format"
+        message += f"; all that {_a(kind.__name__)} can be: {wanted}{near}"
     elif style not in allowed:
-        message = f"a {kind.__name__} cannot be written as '{style}'; it can as {wanted}"
+        message = f"{_a(kind.__name__)} cannot be written as '{style}'; it can as {wanted}"
     elif spec.quality is not None and style not in ("jpeg", "webp"):
         path, message = (*spec.path, "quality"), f"{style} has no quality; jpg and webp have"
     if message:
         scope.problems.add(path, message)
     return None if message else style
+
+
+def _a(noun: str) -> str:
+    """Write 'a Mask', 'an Image'."""
+    return f"{'an' if noun[0] in 'AEIOU' else 'a'} {noun}"
 
 
 def _omitted(template: Template, node: Node, scope: Scope) -> list[str]:

@@ -39,7 +39,9 @@ def read_params(block: Entry | None, given: Mapping[str, Json]) -> dict[str, Jso
         values[name] = _value(name, entry, given)
     for name in given:
         if name not in declared and block is not None:
-            block.error(f"unknown param '{name}' was given{suggestion(name, declared)}", key=True)
+            there = f"; the workflow has {', '.join(declared) or 'none'}"
+            near = suggestion(name, declared) or there
+            block.error(f"unknown param '{name}' was given{near}", key=True)
     return values
 
 
@@ -58,7 +60,9 @@ def _value(name: str, entry: Entry, given: Mapping[str, Json]) -> Json:
         return BROKEN
     origin = f"param '{name}' given as {show(value)}" if name in given else f"param '{name}'"
     place = entry if name in given else parts["default"]
-    if value is BROKEN or not _fits(value, kind, parts, place, origin):
+    typed = isinstance(given.get(name), AsTyped) and isinstance(value, str | int | float)
+    remedy = f"; write -p '{name}=[{value}]'" if typed and kind == "list" else ""
+    if value is BROKEN or not _fits(value, kind, parts, place, origin, remedy):
         return BROKEN
     return _mark(value) if name in given else value
 
@@ -90,7 +94,9 @@ def _from_command_line(value: Json, kind: str, entry: Entry) -> Json:
         return BROKEN
 
 
-def _fits(value: Json, kind: str, parts: Mapping[str, Entry], place: Entry, origin: str) -> bool:
+def _fits(
+    value: Json, kind: str, parts: Mapping[str, Entry], place: Entry, origin: str, remedy: str
+) -> bool:
     """Check a param's value against its declaration."""
     wanted = ""
     if kind and (
@@ -107,7 +113,7 @@ def _fits(value: Json, kind: str, parts: Mapping[str, Entry], place: Entry, orig
         if isinstance(high, int | float) and value > high:
             wanted = f"at most {high}"
     if wanted:
-        place.error(f"{origin}: must be {wanted}, not {show(value)}")
+        place.error(f"{origin}: must be {wanted}, not {show(value)}{remedy}")
     return not wanted
 
 

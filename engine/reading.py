@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from engine.dag import Hole, Json, Template
-from engine.errors import suggestion
+from engine.errors import did_you_mean, nearest, suggestion
 from engine.template import BROKEN
 from engine.yaml_text import Path, Problems
 
@@ -53,17 +53,23 @@ class Entry:
         return {}
 
     def fields(self, allowed: Collection[str], needed: Sequence[str] = ()) -> "dict[str, Entry]":
-        """Read a mapping with known keys; others are noted with the nearest name."""
+        """Read a mapping with known keys.
+
+        Others are noted with the nearest name, and read as if they were written so: a misspelt key
+        hides no mistake inside it, and makes none elsewhere.
+        """
         found = self.entries(f"a mapping with {_join(allowed)}")
-        hints = {key: suggestion(key, allowed) for key in found if key not in allowed}
-        for key, hint in hints.items():
-            message = f"unknown key '{key}'{hint or f'; allowed: {_join(allowed)}'}"
-            self.problems.add(found[key].path, message, key=True)
+        known = {key: entry for key, entry in found.items() if key in allowed}
+        for key in found.keys() - known.keys():
+            near = nearest(key, [name for name in allowed if name not in found])
+            hint = did_you_mean(near) or suggestion(key, allowed) or f"; allowed: {_join(allowed)}"
+            self.problems.add(found[key].path, f"unknown key '{key}'{hint}", key=True)
+            if near:
+                known[near] = found[key]
         for key in needed if isinstance(self.value, dict) else ():
-            misspelt = any(f"'{key}'" in hint for hint in hints.values())
-            if key not in found and not misspelt:
+            if key not in known:
                 self.error(f"'{key}' is missing")
-        return {key: entry for key, entry in found.items() if key in allowed}
+        return known
 
     def named(self, what: str) -> "dict[str, Entry]":
         """Read a mapping whose keys the user chooses; they must be names."""
@@ -91,7 +97,11 @@ class Entry:
         """Read a text that is not empty."""
         if isinstance(self.value, str) and self.value:
             return self.value
-        self.wrong(what)
+        if isinstance(self.value, dict) and list(self.value.values()) == [None]:
+            (name,) = self.value
+            self.error(f'must be {what}, not a mapping; quote it: "{{{name}}}"')
+        else:
+            self.wrong(what)
         return None
 
     def flag(self) -> bool | None:

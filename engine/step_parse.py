@@ -19,6 +19,10 @@ DEVICES = ("cpu", "cuda")
 
 def read_step(name: str, entry: Entry) -> StepSpec | None:
     """Read a step."""
+    if isinstance(entry.value, dict) and "coalesce" in entry.value:
+        message = "coalesce is an op; write {op: coalesce, in: {values: [first, second]}}"
+        entry.child("coalesce", None).error(message, key=True)
+        return None
     parts = entry.fields(STEP_KEYS, needed=("op",))
     op = maybe(parts.get("op"), Entry.text)
     if op is None:

@@ -62,6 +62,7 @@ def build(scope: Scope, spec: StepSpec) -> Step | None:
     scope.nodes[spec.name] = Node(spec.name, known=False)
     op = _op(scope, spec)
     if op is None:
+        _read_anyway(scope, spec)
         return None
     wires, sure = wiring.fill(scope, spec, op)
     settings = given_settings.read(scope, spec, op)
@@ -79,6 +80,13 @@ def build(scope: Scope, spec: StepSpec) -> Step | None:
         scope.problems.add(place, str(error))
         return None
     return _finish(scope, parts, joined, gather)
+
+
+def _read_anyway(scope: Scope, spec: StepSpec) -> None:
+    """Note the wrong references of a step that cannot be checked further."""
+    for given in spec.inputs.values():
+        wiring.read_all(scope, given)
+    _when(scope, spec)
 
 
 def _op(scope: Scope, spec: StepSpec) -> OpSpec | None:

@@ -28,6 +28,7 @@ _TOKEN = re.compile(
     r"|(?P<name>[^\W\d][\w-]*(?:\.[^\W\d][\w-]*)?)"
     r"|(?P<end>$)|(?P<odd>\S))"
 )
+_ELSEWHERE: Final = {"=>": ">=", "=<": "<=", "=": "==", "&": "and", "|": "or", "!": "not"}
 _COMPARE: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "==": operator.eq,
     "!=": operator.ne,
@@ -225,7 +226,13 @@ class _Reader:
         self.offset = match.start(self.kind)
         self.end = match.end()
         if self.kind == "odd":
-            raise WhenError(f"'{self.word}' means nothing here", self.offset)
+            raise WhenError(f"'{self.word}' means nothing here{self.remedy()}", self.offset)
+
+    def remedy(self) -> str:
+        """What other languages write differently, or ""."""
+        rest = self.text[self.offset :]
+        meant = next((ours for theirs, ours in _ELSEWHERE.items() if rest.startswith(theirs)), "")
+        return f", did you mean '{meant}'?" if meant else ""
 
     def accept(self, *words: str) -> bool:
         """Step over one of these words or signs, if it is next."""

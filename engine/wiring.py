@@ -1,6 +1,6 @@
 """The wires of a step: which references fill them, of which types, and what is gathered."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.axes import AxisError, Gathering, read_through
@@ -38,6 +38,8 @@ def fill(scope: Scope, step: StepSpec, op: OpSpec) -> tuple[dict[str, Filled], b
         spec = op.wire(name)
         if spec is None:
             scope.problems.add(given.path, _unknown(op, name), key=True)
+            if not op.setting(name) and name not in op.models:
+                read_all(scope, given)
             continue
         if given.listed and not spec.many:
             message = f"wire '{name}' of {op.name} takes one {spec.type.__name__}, not a list"
@@ -65,6 +67,12 @@ def read(scope: Scope, text: str, path: Path, offset: int | None = None) -> Read
         return None
 
 
+def read_all(scope: Scope, given: InputSpec) -> None:
+    """Note the wrong references of an input that fills no wire."""
+    for i, text in enumerate(given.refs):
+        read(scope, text, (*given.path, i) if given.listed else given.path)
+
+
 def gathering(
     scope: Scope, gather: GatherSpec, links: tuple[Link, ...]
 ) -> tuple[Gathering, Hole | None]:
@@ -73,7 +81,7 @@ def gathering(
     Raises: AxisError when they are not.
     """
     by, sort = (
-        _field(scope, text, key) if text else None
+        _field(scope, text, key, gather.over) if text else None
         for text, key in ((gather.by, "by"), (gather.sort, "sort"))
     )
     if by is not None and by.kind == "matrix":
@@ -154,7 +162,7 @@ def _mismatch(spec: WireSpec, text: str, reading: Reading) -> str:
     return f"wire '{spec.name}' takes {wanted}; '{text}' is {given}{hint}"
 
 
-def _field(scope: Scope, text: str, key: str) -> Hole:
+def _field(scope: Scope, text: str, key: str, over: Sequence[str]) -> Hole:
     """Read `photo.dir` or the name of a matrix.
 
     Raises: AxisError when there is no such thing.
@@ -162,6 +170,10 @@ def _field(scope: Scope, text: str, key: str) -> Hole:
     name, dot, field = text.partition(".")
     hole = Hole("field", name, field) if dot else Hole("matrix", name)
     if message := doubt(scope, hole):
+        nodes = [scope.nodes[axis] for axis in over if axis in scope.nodes]
+        homes = [node.name for node in nodes if text in node.fields]
+        if homes and not dot:
+            message = f"'{text}' is a field, did you mean '{homes[0]}.{text}'?"
         raise AxisError("gather", f"{key}: {message}")
     return hole
 

@@ -7,7 +7,7 @@ refused: tags, anchors and aliases, merge keys, duplicate keys, several document
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -26,6 +26,10 @@ Path: TypeAlias = tuple[str | int, ...]
 
 _INT = re.compile(r"[-+]?\d+")
 _FLOAT = re.compile(r"[-+]?(\d+\.\d*|\.?\d+)([eE][-+]?\d+)?")
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'|#.*")
+_BARE = re.compile(
+    r"[^\s,:\[{\"']*\$\{[^{}]*\}[^\s,}\]]*|(?<=[:,\[]\s)\{[\w.]+(:[^{}\s]*)?\}[^\s,}\]]+"
+)
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _WORDS: Mapping[str, Json] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
@@ -102,6 +106,7 @@ def parse_yaml(source: str | bytes, file: str) -> Document:
         mark = error.problem_mark or error.context_mark
         place = composer.within(Place(mark.line + 1, mark.column + 1)) if mark else Place()
         message = f"not valid YAML: {error.problem or error.context}"
+        message += _remedy(text.splitlines()[: place.line], place)
         raise SpecError([composer.problem(place, message)]) from None
     except (yaml.YAMLError, UnicodeError) as error:
         place = _odd_character(text)
@@ -144,6 +149,17 @@ def _decoded(source: str | bytes, file: str) -> str:
         before = source[: error.start].decode("utf-8", "replace").splitlines() or [""]
         message = f"not UTF-8: byte 0x{source[error.start]:02x}"
         raise SpecError([Problem(file, len(before), len(before[-1]) + 1, message)]) from None
+
+
+def _remedy(lines: Sequence[str], place: Place) -> str:
+    """Say what is often meant where a text, read up to the line of a place, stops being YAML."""
+    here = lines[-1] if len(lines) == place.line else ""
+    if "\t" in here[: place.column] and not here[: place.column].strip():
+        return "; a tab stands here, and YAML is indented with spaces"
+    for line in reversed(lines[-2:]):
+        if found := _BARE.search(_QUOTED.sub(lambda quoted: " " * len(quoted[0]), line)):
+            return f'; put quotes around "{found[0]}"'
+    return ""
 
 
 def _odd_character(text: str) -> Place:

@@ -99,8 +99,8 @@ def test_a_default_file_is_found_and_kept():
             "from -10 to 10, not 99 (matrix s = 99)",
         ),
         (
-            "{op: edit, in: {latent: code}, with: {direction: @@'${matrix.d}'},"
-            " matrix: {d: [smile, ag]}}",
+            "{op: edit, in: {latent: code}, with: {direction: '${matrix.d}'},"
+            " matrix: {d: [smile, @@ag]}}",
             "unknown direction 'ag', did you mean 'age'?",
         ),
         (

@@ -256,3 +256,33 @@ def test_any_values_raise_nothing_but_spec_errors(step, op, source, run):
     )
 
     assert complaints(text) is not None
+
+
+BESIDES = """\
+sources: {photo: {glob: "*.jpg"}}
+steps:
+  face: {op: align, in: {image: photo}}
+  code: {op: invert, in: {image: face}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("step", "found"),
+    [
+        ("{op: alien, in: {imag: p}}", ["unknown op 'alien'", "unknown source or step 'p'"]),
+        ("{op: align, in: {imag: p}}", ["align needs the wire", "has no wire 'imag'", "step 'p'"]),
+        (
+            "{op: edit, in: {latent: code}, with: {direction: smil, strenght: 1}}",
+            ["unknown direction 'smil'", "unknown setting 'strenght'"],
+        ),
+        ("{op: edit, in: {latent: code}, wiht: {direction: smile}}", ["did you mean 'with'?"]),
+        ("{op: draw, pair: {mach: a}}", ["nothing to pair", "did you mean 'match'?"]),
+        ("{coalesce: [face, photo]}", ["write {op: coalesce, in: {values: [first, second]}}"]),
+    ],
+)
+def test_one_mistake_hides_no_other_and_makes_none(step, found):
+    told = complaints(f"{BESIDES}  last: {step}\n")
+
+    assert len(told) == len(found), told
+    for message in found:
+        assert any(message in one for one in told), (message, told)

@@ -65,10 +65,16 @@ def test_a_table_has_a_row_per_item():
         ("from: @@photo, to: a.png", "'photo' is a source; outputs write what steps make"),
         (
             "from: @@face.alignment, to: a.png",
-            "a Alignment cannot be written to a file; 'face.image'",
+            "an Alignment cannot be written to a file; 'face.image'",
         ),
-        ("from: picture, to: @@'{photo.rel}_{s}'", "needs an extension that says the format: .png"),
-        ("from: picture, to: @@'{photo.rel}_{s}.gif'", "needs an extension"),
+        (
+            "from: picture, to: @@'{photo.rel}_{s}'",
+            "needs an extension that says the format; all that an Image can be: .png, ",
+        ),
+        (
+            "from: picture, to: @@'{photo.rel}_{s}.gif'",
+            "'.gif' is no format that can be written; all that an Image",
+        ),
         (
             "from: code, to: @@'{photo.rel}.png'",
             "Latent cannot be written as 'png'; it can as .safe",

@@ -40,7 +40,8 @@ def test_values_are_given_or_default(declaration, given, expected):
     [
         ("@@3", AsTyped("x"), "given as 'x': must be a number, not 'x'"),
         ("@@3", True, "must be a number, not true"),
-        ("@@[1]", AsTyped("1"), "must be a list, not 1"),
+        ("@@[1]", AsTyped("1"), "must be a list, not 1; write -p 'p=[1]'"),
+        ("@@[a]", "a", "must be a list, not 'a'"),
         ("@@true", AsTyped("1"), "must be true or false"),
         ("@@{type: integer, default: 1}", 1.5, "must be a whole number"),
         ("@@{default: 1, max: 9}", 10, "must be at most 9"),
@@ -67,6 +68,12 @@ def test_a_given_param_must_be_declared():
     text = "@@params: {photos: x}\nsteps: {s: {op: draw}}"
 
     assert_complaint(text, "unknown param 'phots' was given, did you mean 'photos'?", {"phots": 1})
+
+
+def test_the_declared_params_are_listed():
+    text = "@@params: {photos: x, size: 3}\nsteps: {s: {op: draw}}"
+
+    assert_complaint(text, "; the workflow has photos, size", {"colour": "red"})
 
 
 def test_broken_yaml_on_the_command_line_is_told():

@@ -65,7 +65,6 @@ STEP = "steps:\n  s: {op: draw, %s}\n"
         (STEP % "device: @@cuda0", "must be cpu or cuda, not 'cuda0', did you mean 'cuda'?"),
         (STEP % "pair: @@both", "must be cross, zip or {match: field}"),
         (STEP % "pair: {match: @@{a: b}}", "of each of two sources"),
-        (STEP % "pair: {@@mach: a}", "did you mean 'match'?"),
         (STEP % "pair: @@{}", "'match' is missing"),
         (STEP % "gather: @@{by: a.b}", "'over' is missing"),
         (

@@ -94,6 +94,10 @@ def test_an_optional_wire_may_be_left_out():
         ),
         ("{op: sheet, in: {images: photo}, gather: @@{over: phot}}", "did you mean 'photo'?"),
         (
+            "{op: sheet, in: {images: photo}, gather: @@{over: photo, by: dir}}",
+            "by: 'dir' is a field, did you mean 'photo.dir'?",
+        ),
+        (
             "{op: sheet, in: {images: photo}, gather: @@{over: photo, by: photo.dri}}",
             "by: source 'photo' has no field 'dri', did you mean 'dir'?",
         ),

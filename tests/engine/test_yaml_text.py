@@ -100,6 +100,27 @@ def test_what_is_refused(text, line, column, message):
     assert found[0][:2] == (line, column)
 
 
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("steps:\n\ts: 1", "a tab stands here"),
+        ("steps:\n  s: {op: edit, with: {size: ${params.px}}}", 'put quotes around "${params.px}"'),
+        ("a: 1\nto: {photo.stem}_{s:+d}.png", 'put quotes around "{photo.stem}'),
+        ("a: {to: {photo.stem}.png}", 'put quotes around "{photo.stem}.png"'),
+    ],
+)
+def test_a_remedy_is_named_for_common_slips(text, remedy):
+    with pytest.raises(SpecError) as caught:
+        parse_yaml(text, "f.yaml")
+    assert remedy in caught.value.problems[0].message
+
+
+def test_other_broken_yaml_gets_no_remedy():
+    with pytest.raises(SpecError) as caught:
+        parse_yaml('a: {b: "${x.y}", c: "{d}_{e}"', "f.yaml")
+    assert "quotes" not in str(caught.value)
+
+
 def test_all_refused_things_are_told_at_once():
     assert len(problems("a: &x 1\nb: *x\nc: !t 1\nc: 2\n")) == 4
 
