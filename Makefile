@@ -44,7 +44,7 @@ bench: $(READY)  ## one JSON line per figure
 recipes: $(READY)  ## every workflow in full
 	@for file in workflows/*.yaml; do $(BIN)/python run_workflow.py $$file || exit 1; done
 
-docs: $(READY)  ## docs/ops.md, docs/cli.md and the map in docs/architecture.md, from the code
+docs: $(READY)  ## docs/ops.md, docs/cli.md, the map in docs/architecture.md and lists in docs/models.md
 	$(BIN)/python docs/make.py
 
 clean:  ## everything that can be made again, except .venv

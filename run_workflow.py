@@ -84,21 +84,22 @@ def find_asset(kind: str, value: str, folder: str, model: "ModelInfo | None") ->
 
     Raises: UsageError when there is none, with the nearest name.
     """
-    from models import file_digest
+    from models import file_digest, library_names
 
     path = Path(folder, value).expanduser()
-    library: dict[str, Path] = {}
+    known: tuple[str, ...] = ()
     if kind != "file" and model is not None:
-        library = {p.stem: p for p in Path(model.path).parent.joinpath(kind).glob("*.safetensors")}
-    path = library.get(value, path)
+        known = library_names(model.path, kind)
+        if value in known:
+            path = Path(model.path).parent / kind / f"{value}.safetensors"
     if not path.is_file():
         if kind == "file":
             raise UsageError(f"there is no file '{path}'")
         owner = f"model '{model.name}'" if model else "a model"
-        known = ", ".join(sorted(library)) or "none"
-        near = suggestion(value, library)
+        there = ", ".join(known) or "none"
+        near = suggestion(value, known)
         raise UsageError(
-            f"'{value}' is neither in the {kind} of {owner} ({known}) nor a file{near}"
+            f"'{value}' is neither in the {kind} of {owner} ({there}) nor a file{near}"
         )
     return str(path.resolve()), file_digest(path)
 
@@ -161,6 +162,8 @@ def check_models() -> "Iterator[Finding]":
             info = models.describe(name)
             text = f"{info.resolution} px, {info.num_rows} rows, {info.digest[:12]}"
             yield Finding(name, "ok", text)
+            if known := models.library_names(info.path, "directions"):
+                yield Finding("", "ok", f"directions: {', '.join(known)}")
         except models.ModelError as error:
             yield Finding(name, "bad", str(error))
 

@@ -1,4 +1,4 @@
-"""Write docs/ops.md, docs/cli.md and the map inside docs/architecture.md from the code itself."""
+"""Write docs/ops.md, docs/cli.md, and lists inside docs/architecture.md and docs/models.md."""
 
 import ast
 import re
@@ -78,7 +78,22 @@ def ops() -> str:
     return markdown(build_ops())
 
 
-PAGES = {"architecture.md": architecture, "cli.md": cli, "ops.md": ops}
+def models() -> str:
+    """docs/models.md with the directions that ship."""
+    from models import builtin_names, describe, library_names
+
+    text = (DOCS / "models.md").read_text(encoding="utf-8")
+    for name in builtin_names():
+        begin, end = (f"<!-- {name}, directions: {word} -->\n" for word in ("begin", "end"))
+        if begin in text:
+            before, rest = text.split(begin)
+            known = library_names(describe(name).path, "directions")
+            listed = "\n".join(f"- `{direction}`" for direction in known)
+            text = f"{before}{begin}{listed}\n{end}{rest.split(end)[1]}"
+    return text
+
+
+PAGES = {"architecture.md": architecture, "cli.md": cli, "models.md": models, "ops.md": ops}
 
 if __name__ == "__main__":
     for page, make in PAGES.items():

@@ -7,7 +7,17 @@ from engine.values import VALUE_TYPES
 from engine.wiring import read
 
 NAME = "coalesce"
-DOC = "The first of several values that was neither skipped nor quarantined."
+DOC = """The first of several values that was neither skipped nor quarantined.
+
+All are of one type and belong to the same items. `when` cannot stand on this step: put it on those
+that it reads. It may end with a source, such as the photo itself, for want of anything better:
+
+    best: {op: coalesce, in: {values: [retouched, face.image]}}
+
+Shapes: those of the value that is taken.  Source: own.
+"""
+#: Stands for the type of the values where the op is described rather than used.
+ANY = type("any one type", (), {})
 
 
 def coalesce_op(scope: Scope, step: StepSpec) -> OpSpec | None:
@@ -33,6 +43,7 @@ def coalesce_op(scope: Scope, step: StepSpec) -> OpSpec | None:
 def coalesce_of(kind: type) -> OpSpec:
     """Make the op that chooses among values of one type."""
     options = OpOptions(version=1, batch=1, batch_cuda=1, fixed=False, cache=False, endless=False)
+    port = VALUE_TYPES.get(kind, "value")
     return OpSpec(
         name=NAME,
         module="engine.coalesce",
@@ -40,8 +51,8 @@ def coalesce_of(kind: type) -> OpSpec:
         wires=(WireSpec("values", kind, many=True),),
         models=(),
         settings=(),
-        ports=(PortSpec(VALUE_TYPES[kind], kind),),
+        ports=(PortSpec(port, kind),),
         single=True,
         options=options,
-        doc=DOC,
+        doc=DOC.strip(),
     )

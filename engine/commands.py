@@ -329,18 +329,23 @@ def cache(*, action: str, as_json: bool, **flags: Any) -> int:
 def ops_command(
     home: Home, /, *, name: str | None, ops: tuple[Path, ...], as_json: bool, **_: Any
 ) -> int:
-    """List the ops, or say all there is to say of one."""
-    from engine.oplist import document, listing
+    """List the ops, or say all there is to say of one.
+
+    --json gives a summary by name, or of one op its doc, `in`, `models`, `with` and `gives`.
+    """
+    from engine import oplist
     from engine.registry import unknown_op
 
-    registry = home.ops(ops)
+    registry = oplist.with_coalesce(home.ops(ops))
     if name and name not in registry:
         raise UsageError(unknown_op(name, registry))
-    chosen = {name: registry[name]} if name else registry
-    if as_json:
-        print(json.dumps({key: spec.summary for key, spec in chosen.items()}))
+    if name:
+        spec = registry[name]
+        print(json.dumps(oplist.as_json(spec)) if as_json else oplist.document(spec))
+    elif as_json:
+        print(json.dumps({key: oplist.summary(spec) for key, spec in registry.items()}))
     else:
-        print(document(chosen[name]) if name else listing(chosen))
+        print(oplist.listing(registry))
     return 0
 
 

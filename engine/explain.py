@@ -47,6 +47,11 @@ class Explanation:
             return f"{head}\nno run has looked at this item before"
         if not self.part:
             return f"{head}\nits key is the same as in the last run: {self.key[:16]}"
+        if self.part == "code":
+            where = (
+                "" if self.through == self.step else f" of {self.through}, which it is made from,"
+            )
+            return f"{head}\nthe code of the op{where} changed: its --ops file has other content"
         where = f" (in {self.through}, which it is made from)" if self.through != self.step else ""
         old, new = _shown(self.old), _shown(self.new)
         return f"{head}\n{self.part} changed{where}\n  was  {old}\n  is   {new}"

@@ -47,8 +47,9 @@ class PlanResult:
         ]
         widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
         lines = [
-            f"{name:<{widths[0]}}  {axes:<{widths[1]}}  {items:>{widths[2]}} items  {fate}"
+            f"{name:<{widths[0]}}  {axes:<{widths[1]}}  {items:>{widths[2]}} {noun}  {fate}"
             for name, axes, items, fate in rows
+            for noun in ["item " if items == "1" else "items"]
         ]
         return "\n".join([*lines, *self._footer()])
 

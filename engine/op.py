@@ -157,8 +157,10 @@ class OpSpec:
 
 
 def op(
+    bare: None = None,
+    /,
     *,
-    version: int,
+    version: int = 0,
     batch: int = 1,
     batch_cuda: int | None = None,
     fixed: bool = False,
@@ -175,7 +177,10 @@ def op(
     cache: whether results go to disk by default; cheap ops say no.
     endless: no default timeout (training).
     needs: optional packages it cannot do without.
+    Raises: TypeError without a version, as by a bare `@op`.
     """
+    if bare is not None or version < 1:
+        raise TypeError("write @op(version=1), and a higher number once the op's results change")
 
     def mark(function: F) -> F:
         most = batch_cuda or batch

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from engine.coalesce import ANY, NAME, coalesce_of
 from engine.op import Asset, OpSpec, PortSpec, Range, SettingSpec, WireSpec
 from engine.registry import Registry
 
@@ -80,10 +81,55 @@ def settings_of(spec: OpSpec) -> tuple[SettingSpec, ...]:
     return tuple(s for s in spec.settings if s.role not in _HIDDEN)
 
 
+def with_coalesce(registry: Registry) -> Registry:
+    """Add the op that the engine brings itself."""
+    return {**registry, NAME: coalesce_of(ANY)}
+
+
+def summary(spec: OpSpec) -> str:
+    """Say in one line what an op does: the first of its docstring, else its signature."""
+    if spec.summary:
+        return spec.summary
+    wires = [f"{wire.name}: {wire_text(wire)}" for wire in spec.wires]
+    settings = [f"{s.name}: {setting_text(s)}" for s in settings_of(spec)]
+    given = ", ".join([*wires, *spec.models, *(["*", *settings] if settings else [])])
+    return f"({given}) -> {', '.join(port.type.__name__ for port in spec.ports)}"
+
+
 def listing(registry: Registry) -> str:
-    """Make one line per op: its name, and the first sentence of its docstring."""
+    """Make one line per op: its name, and what it does."""
     width = max((len(name) for name in registry), default=0)
-    return "\n".join(f"{name:<{width}}  {spec.summary}" for name, spec in registry.items())
+    return "\n".join(f"{name:<{width}}  {summary(spec)}" for name, spec in registry.items())
+
+
+def as_json(spec: OpSpec) -> dict[str, Any]:
+    """Tell everything of one op as JSON data; `schema` is the JSON Schema of a setting."""
+    from engine.settings import json_schema  # pydantic, which a mere list does without
+
+    wires = [
+        {"name": w.name, "type": w.type.__name__, "list": w.many, "required": not w.optional}
+        for w in spec.wires
+    ]
+    settings = [
+        {
+            "name": s.name,
+            "type": setting_text(s),
+            "required": s.required and s.role != "seed",
+            "default": None if s.required or s.role in ("seed", "caption") else s.default,
+            "schema": json_schema(s),
+        }
+        for s in settings_of(spec)
+    ]
+    return {
+        "name": spec.name,
+        "version": spec.options.version,
+        "doc": spec.doc,
+        "in": wires,
+        "models": list(spec.models),
+        "with": settings,
+        "gives": [{"name": port.name, "type": port.type.__name__} for port in spec.ports],
+        "example": example(spec)[0],
+    }
 
 
 def document(spec: OpSpec) -> str:
@@ -105,7 +151,10 @@ def document(spec: OpSpec) -> str:
 def example(spec: OpSpec) -> list[str]:
     """Write a step that uses an op, with every required setting."""
     needed = [w for w in spec.wires if not w.optional]
-    wires = ", ".join(f"{w.name}: {w.name}_step" for w in needed)
+    wires = ", ".join(
+        f"{w.name}: [one_step, another_step]" if w.many else f"{w.name}: {w.name}_step"
+        for w in needed
+    )
     wires = f", in: {{{wires}}}" if wires else ""
     given = ", ".join(f"{s.name}: ..." for s in settings_of(spec) if s.required)
     settings = f", with: {{{given}}}" if given else ""
@@ -122,7 +171,9 @@ def markdown(registry: Registry) -> str:
         "step's name alone means.",
         "",
     ]
-    families = groupby(registry.values(), key=lambda spec: spec.module.rsplit(".", 1)[-1])
+    families = groupby(
+        with_coalesce(registry).values(), key=lambda spec: spec.module.rsplit(".", 1)[-1]
+    )
     for family, specs in families:
         lines += [f"## {family}", ""]
         for spec in specs:

@@ -37,7 +37,11 @@ from engine.tables import lost_rows, write_tables
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """How a run ended. `outputs` counts the declared files that exist now."""
+    """How a run ended. `outputs` counts the declared files that exist now; `files` are they.
+
+    `steps` tells of every step how many items it has, and how many were done (computed in this
+    run), cached (known already), quarantined and skipped; and the seconds that its work took.
+    """
 
     exit_code: int
     run_dir: Path
@@ -46,6 +50,7 @@ class RunResult:
     steps: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     message: str = ""
     aside: Aside = NOTHING
+    files: tuple[Path, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The result as `--json` prints it."""
@@ -205,15 +210,17 @@ class _Run:
             for name in self.session.declared.steps
         }
         declared = list(self._declared())
-        gone = [path for path in declared if not self.standing.exists(path)]
+        there = [path for path in declared if self.standing.exists(path)]
+        gone = sorted(set(declared) - set(there))
         if gone and problem is None:
             told = f"{plural(len(gone), 'output')} of this run disappeared, such as {gone[0]}"
             problem = RunError(f"{told}; the same command again makes what is missing")
         aside = set_aside(self.board)
         code = problem.exit_code if problem else 3 if aside.missing else 0
         run_dir = self.session.run_dir
-        there = len(declared) - len(gone)
-        return RunResult(code, run_dir, there, seconds, steps, str(problem or ""), aside)
+        files = tuple(self.session.out / path for path in sorted(there))
+        told = str(problem or "")
+        return RunResult(code, run_dir, len(files), seconds, steps, told, aside, files)
 
     def _finish(self, result: RunResult) -> None:
         """Write down how the run ended: stale files, manifest, the last word in the ledger."""

@@ -118,7 +118,7 @@ def _source() -> dict[str, Json]:
 def _step(registry: Registry) -> dict[str, Json]:
     """Make the schema of a step: common keys, then wires and settings by op."""
     summaries = {name: spec.summary for name, spec in registry.items()}
-    summaries[coalesce.NAME] = coalesce.DOC
+    summaries[coalesce.NAME] = coalesce.DOC.split("\n", 1)[0]
     names = [{"const": name, "description": text} for name, text in sorted(summaries.items())]
     keys: dict[str, Json] = {
         "op": {"oneOf": names},

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.history import ItemRow, load_items, load_run
+from engine.history import ItemRow, RunRecord, load_items, load_run
 from engine.page import STATES, duration, number, plural
 from engine.report import COVERED, state_of
 from engine.session import RUN_FOLDER
+from engine.story import read_outline
 
 #: Quarantined items that are named one by one.
 MOST_NAMED = 20
@@ -58,6 +59,12 @@ class RunStatus:
         return "\n".join(lines)
 
 
+def _in_order(run: RunRecord) -> list[str]:
+    """The steps that have items so far, in the order of the workflow."""
+    drawn = [node.id for node in read_outline(run.info["outline"]).nodes if node.id in run.counts]
+    return [*drawn, *(name for name in run.counts if name not in drawn)]
+
+
 def run_folder(out: Path) -> Path:
     """The run folder of an output folder, or that folder itself."""
     return out if out.name == RUN_FOLDER else out / RUN_FOLDER
@@ -78,7 +85,7 @@ def read_status(out: Path) -> RunStatus:
         run_dir=run_dir.absolute(),
         exit_code=run.summary.get("exit_code"),
         seconds=round(seconds, 3),
-        steps=run.counts,
+        steps={name: run.counts[name] for name in _in_order(run)},
         refused=tuple(items),
         covered=frozenset((row.step, row.item) for row in items if run.covered(row)),
     )

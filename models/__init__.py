@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from models.config import GeneratorConfig, Layer, layer_table, standard_channels
 from models.describe import ModelInfo, describe, file_digest
 from models.errors import ModelError
-from models.library import builtin_names
+from models.library import builtin_names, library_names
 from models.runtime import import_torch
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ __all__ = [
     "file_digest",
     "import_torch",
     "layer_table",
+    "library_names",
     "load_generator",
     "load_network",
     "network",

@@ -15,6 +15,12 @@ def builtin_names() -> tuple[str, ...]:
     return tuple(sorted(p.name for p in BUILTIN.iterdir() if any(p.glob("*.safetensors"))))
 
 
+def library_names(weights: str | Path, kind: str) -> tuple[str, ...]:
+    """What lies in a folder such as "directions" beside a weight file, by name."""
+    folder = Path(weights).parent / kind
+    return tuple(sorted(p.stem for p in folder.glob("*.safetensors")))
+
+
 def locate(source: str | Path, kind: str) -> Path:
     """The weight file that `source` means: a file, or a built-in model's file for `kind`.
 

@@ -187,6 +187,26 @@ def test_explain_names_what_changed_and_where(
     assert changed == {"part": "settings.top", "old": 0, "new": 3, "step": "framed"}  # a default
 
 
+def test_explain_says_that_the_code_of_an_op_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own, workflow = tmp_path / "mine.py", tmp_path / "w.yaml"
+    own.write_text(
+        "from engine.op import op\nfrom engine.values import Scalar\n"
+        "@op(version=1)\ndef same(value: Scalar) -> Scalar:\n    return value\n"
+    )
+    workflow.write_text(
+        "sources: {n: {values: [1]}}\nsteps: {a: {op: same, in: {value: n}}}\n"
+        "outputs: [{from: a, to: a.csv}]\n"
+    )
+    flags = ["-o", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), "--ops", str(own)]
+    assert main(["run", str(workflow), *flags, "--workers", "1", "-q"]) == 0
+    own.write_text(own.read_text() + "# another thought\n")
+    capsys.readouterr()
+    assert main(["explain", str(workflow), "a", "n=1", *flags]) == 0
+    assert "the code of the op changed" in capsys.readouterr().out
+
+
 def test_retry_failed_tries_again(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     Image.new("RGB", (40, 30), "navy").save(place.photos / "cut.jpg")
     assert main(place.command("retry-failed", "--workers", "1", "--json")) == 0
@@ -226,6 +246,9 @@ def test_the_same_from_python(finished: Place, capsys: pytest.CaptureFixture[str
     assert counted.steps["small"].cached == 2
     result = run(finished.workflow, {"px": 16}, workers=1, **folders)
     assert (result.exit_code, result.outputs) == (3, 5)
+    assert [path.name for path in result.files] == sorted(path.name for path in result.files)
+    assert len(result.files) == 5
+    assert all(path.is_file() for path in result.files)
     assert result.steps["small"]["done"] == 0
     assert capsys.readouterr().out == ""
 

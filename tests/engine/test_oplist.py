@@ -1,10 +1,12 @@
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import pytest
 
 from engine.op import Asset, Caption, Range, Seed, op, read_op
-from engine.oplist import document, listing, markdown, type_text
+from engine.oplist import as_json, document, listing, markdown, type_text, with_coalesce
 from engine.values import Image, Mask
 
 
@@ -40,6 +42,36 @@ def test_one_op_is_told_in_full() -> None:
 
 def test_the_list_has_a_line_per_op() -> None:
     assert listing({"stamp": SPEC}) == "stamp  Stamp a mark on a picture."
+
+
+def test_an_op_without_a_docstring_is_told_by_its_signature() -> None:
+    bare = replace(SPEC, doc="")
+    assert listing({"stamp": bare}).startswith(
+        "stamp  (image: Image, mask: Mask, may be left out, "
+    )
+    assert listing({"stamp": bare}).endswith("-> Image")
+
+
+def test_one_op_is_json_in_full() -> None:
+    told = as_json(SPEC)
+    assert told["in"][0] == {"name": "image", "type": "Image", "list": False, "required": True}
+    strength, mode, *_ = told["with"]
+    assert (strength["default"], strength["schema"]["maximum"]) == (0.5, 1)
+    assert (mode["required"], mode["schema"]["enum"]) == (True, ["over", "under"])
+    assert told["gives"] == [{"name": "image", "type": "Image"}]
+    assert json.loads(json.dumps(told)) == told
+
+
+def test_coalesce_is_listed_with_the_others() -> None:
+    found = with_coalesce({"stamp": SPEC})
+    assert "coalesce  The first of several values" in listing(found)
+    assert "in: {values: [one_step, another_step]}" in document(found["coalesce"])
+
+
+def test_a_bare_mark_says_what_to_write() -> None:
+    for bare in ((), (stamp,)):
+        with pytest.raises(TypeError, match=r"write @op\(version=1\)"):
+            op(*bare)
 
 
 def test_bars_are_escaped_in_tables() -> None:

@@ -50,6 +50,7 @@ def test_a_worker_executes_the_file_once_and_only_as_it_was(tmp_path: Path) -> N
         ("def f(:", "SyntaxError"),
         ("import nothing_like_this", "ModuleNotFoundError"),
         ("x = 1", "no function in it is marked"),
+        (TEXT.replace("@op(version=1)", "@op"), "write @op\\(version=1\\)"),
         (TEXT.replace("value: Scalar", "value"), "parameter 'value' has no type"),
     ],
 )

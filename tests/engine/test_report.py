@@ -170,6 +170,17 @@ def test_status_counts_and_names(out: Path) -> None:
     assert read_status(out / ".run") == found
 
 
+def test_the_steps_of_a_status_stand_in_the_order_of_the_workflow(tmp_path: Path) -> None:
+    run_dir = tmp_path / ".run"
+    run_dir.mkdir()
+    steps = ("zebra", "yak", "ant")
+    drawn = Outline(tuple(Node(name, "step", name) for name in steps), ())
+    with Ledger(run_dir) as ledger:
+        ledger.begin({**INFO, "outline": asdict(drawn)})
+        ledger.record([(Outcome((name, 0), "done", "k"), "all") for name in sorted(steps)])
+    assert tuple(read_status(tmp_path).steps) == steps
+
+
 def test_a_folder_without_a_run_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no run was made"):
         read_status(tmp_path)

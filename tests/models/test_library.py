@@ -6,7 +6,7 @@ import pytest
 
 from models import library
 from models.errors import ModelError
-from models.library import builtin_names, locate
+from models.library import builtin_names, library_names, locate
 
 
 @pytest.fixture(autouse=True)
@@ -23,6 +23,15 @@ def test_names_and_files_are_found(tmp_path: Path) -> None:
     encoder = tmp_path / "portraits-9" / "encoder.safetensors"
     assert locate("portraits-9", "encoder") == encoder
     assert locate(encoder, "encoder") == encoder
+
+
+def test_what_lies_beside_a_model_is_listed(tmp_path: Path) -> None:
+    weights = tmp_path / "portraits-9" / "generator.safetensors"
+    assert library_names(weights, "directions") == ()
+    (weights.parent / "directions").mkdir()
+    for name in ("yaw", "age"):
+        (weights.parent / "directions" / f"{name}.safetensors").touch()
+    assert library_names(weights, "directions") == ("age", "yaw")
 
 
 def test_refusals_help(tmp_path: Path) -> None:
