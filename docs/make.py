@@ -13,6 +13,14 @@ ROOT = DOCS.parent
 sys.path.insert(0, str(ROOT))
 
 ROOMS = ("engine", "ops", "models", "models/scenes", "models/training")
+EXIT_CODES = {
+    0: "everything asked for is there; what a `coalesce` covers is not missing",
+    1: "it could not be done: the disk, the workers, too many failures, a defect",
+    2: "it was asked wrongly: the command line, the workflow, a name; nothing was run",
+    3: "done, but something asked for is missing: items were set aside, and are in the report",
+    130: "stopped by Ctrl-C (SIGINT); the same command goes on from there",
+    143: "stopped by SIGTERM; the same command goes on from there",
+}
 START, END = "<!-- map -->\n", "<!-- end of map -->\n"
 
 
@@ -51,6 +59,10 @@ def cli() -> str:
         "",
         "Made by `make docs` from the commands themselves. `run_workflow.py FILE.yaml` is short",
         "for `run_workflow.py run FILE.yaml`.",
+        "",
+        "| exit code | meaning |",
+        "|---|---|",
+        *(f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items()),
         "",
     ]
     context = click.Context(front_door, info_name="run_workflow.py", **front_door.context_settings)

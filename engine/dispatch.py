@@ -14,7 +14,7 @@ from engine.cluster import CUT_OFF, Workers, has_died, is_cut_off
 from engine.dag import SourceItem
 from engine.errors import Reason, RunError, StoreError, WorkflowError
 from engine.examine import Blocked
-from engine.hands import forget, read_grip
+from engine.hands import forget, has_begun, read_grip
 from engine.inputs import content_digest
 from engine.jobs import Chunk, ChunkResult, Outcome, Program
 from engine.photos import unreadable
@@ -53,6 +53,7 @@ class _Flight:
     """What is under way: chunks with workers, slices with the hashing threads, pauses."""
 
     chunks: dict[str, Chunk] = field(default_factory=dict)
+    futures: dict[str, "Future[Any]"] = field(default_factory=dict)  # of these chunks
     slices: int = 0
     paused: list[tuple[float, int, ChunkResult, tuple[Outcome, ...]]] = field(default_factory=list)
 
@@ -84,6 +85,7 @@ class Dispatch:
         self._serial = itertools.count()
         self._deaths = 0
         self._without_workers: float | None = None
+        self._drained = False
 
     def run(self) -> None:
         """Go on until nothing is left.
@@ -103,7 +105,9 @@ class Dispatch:
         """Hand out, wait a little, take back; False when nothing is left."""
         if not self._interrupts.draining:
             self._fill()
-        elif not self._flight.chunks:
+        elif not self._drained:
+            self._drain()
+        if self._interrupts.draining and not self._flight.chunks:
             self._resume_paused()
             self._tell()
             return False
@@ -149,7 +153,18 @@ class Dispatch:
             self._workers = self._open_workers()
         self._flight.chunks[chunk.id] = chunk
         future = self._workers.submit(run_packed, self._packed, pack(chunk), self._workers.guard)
+        self._flight.futures[chunk.id] = future
         future.add_done_callback(lambda f: self._done.put((chunk.id, f)))
+
+    def _drain(self) -> None:
+        """Take back the chunks that no worker has begun, and tell how many are under way."""
+        self._drained = True
+        for name, chunk in list(self._flight.chunks.items()):
+            if not has_begun(self.program.run_dir, name):
+                del self._flight.chunks[name]
+                self._flight.futures.pop(name).cancel()
+                self.board.requeue(chunk)
+        self.hooks.event("draining", {"chunks": len(self._flight.chunks)})
 
     # -- taking back -----------------------------------------------------------------------------
 
@@ -162,7 +177,9 @@ class Dispatch:
             return
         while True:
             if name:
-                self._take(self._flight.chunks.pop(name), future)
+                self._flight.futures.pop(name, None)
+                if (chunk := self._flight.chunks.pop(name, None)) is not None:
+                    self._take(chunk, future)
             else:
                 self._take_digests(future.result())
             try:

@@ -96,6 +96,11 @@ def _paths(run_dir: str, chunk: str) -> tuple[Path, Path]:
     return folder / f"{chunk}.jsonl", folder / f"{chunk}.trace"
 
 
+def has_begun(run_dir: str, chunk: str) -> bool:
+    """Whether a worker has a chunk in its hands, or had."""
+    return _paths(run_dir, chunk)[0].exists()
+
+
 def read_grip(run_dir: str, chunk: str) -> Grip | None:
     """Read what a dead worker left of a chunk; None when it had not begun."""
     journal, trace = _paths(run_dir, chunk)

@@ -12,6 +12,7 @@ from engine.ledger import Ledger
 from engine.limits import check_failures
 from engine.memo import Pace
 from engine.outputs import Standing
+from engine.page import plural
 from engine.plan import Board
 from engine.session import Session
 
@@ -79,7 +80,10 @@ class Notes:
         self.session.memo.remember_digests((item, digest) for (_, _, item), digest in read)
 
     def event(self, kind: str, told: Mapping[str, Any]) -> None:
-        """Add a line to the run's story."""
+        """Add a line to the run's story; who presses Ctrl-C hears at once what comes of it."""
+        if kind == "draining":
+            under_way = plural(told["chunks"], "chunk")
+            self.screen.warn(f"finishing {under_way} under way; Ctrl-C again stops now")
         self.ledger.event(kind, **told)
 
     def tick(self, _flying: int) -> None:

@@ -176,6 +176,20 @@ def test_the_first_signal_drains(world: World) -> None:
     assert len(world.records) == len(done)  # whatever was in flight is kept
 
 
+def test_what_still_waits_for_a_worker_is_taken_back(world: World) -> None:
+    def stop(_flying: int) -> None:
+        if world.settled:
+            world.interrupts._seen(signal.SIGINT, None)
+            world.on_tick = None
+
+    world.on_tick = stop
+    with pytest.raises(InterruptedRunError):
+        world.run(graph_of(step("a", "x", op="tarry", seconds=0.2)), range(200))
+    [told] = [data["chunks"] for name, data in world.events if name == "draining"]
+    assert told <= 2 + 1  # two workers, and one chunk that may have ended just then
+    assert len(world.settled) <= 8 * (told + 2)
+
+
 def test_a_full_disk_stops_the_run(world: World) -> None:
     open_store(world.root / "store")
     (world.root / "store" / "packs").write_text("in the way")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -419,7 +420,9 @@ def test_an_interrupted_run_keeps_what_it_has(tmp_path: Path, undisturbed: dict[
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers hear it too
     output, errors = process.communicate(timeout=100)
     assert process.returncode == 130
-    assert errors.startswith("error: stopped by SIGINT")
+    draining, stopped = errors.splitlines()
+    assert re.fullmatch(r"finishing \d chunks? under way; Ctrl-C again stops now", draining)
+    assert stopped.startswith("error: stopped by SIGINT")
     kept = json.loads(output)["outputs"]
     assert kept >= 5
     code, result = command.finish()
