@@ -97,20 +97,21 @@ class _Search:
             if isinstance(chosen, FromItem) and chosen.item[0] in self.loose:
                 yield chosen.item
             return
-        for above in self._reads(step, item[1]):
+        for above in items_above(self.items, step, item[1]):
             if self.states.blocked(above) or (not blocked and above[0] in self.loose):
                 yield above
 
-    def _reads(self, step: Step, number: int) -> Iterator[ItemId]:
-        """Every item of another step that an item reads."""
-        place = self.items.spaces[step.name].place(number)
-        steps = self.items.graph.steps
-        for wire in step.wires:
-            if wire.many:
-                for cell in self.items.cells(step, wire, place)[1]:
-                    if cell.ref.node in steps:
-                        yield cell.ref.node, self.items.read(cell.ref, cell.place, step.links)
-        many = {ref for wire in step.wires if wire.many for ref in wire.refs}
-        for read in reads(step):
-            if read.ref.node in steps and read.ref not in many:
-                yield read.ref.node, self.items.read(read.ref, place, step.links)
+
+def items_above(items: Items, step: Step, number: int) -> Iterator[ItemId]:
+    """Every item of another step that an item reads."""
+    place = items.spaces[step.name].place(number)
+    steps = items.graph.steps
+    for wire in step.wires:
+        if wire.many:
+            for cell in items.cells(step, wire, place)[1]:
+                if cell.ref.node in steps:
+                    yield cell.ref.node, items.read(cell.ref, cell.place, step.links)
+    many = {ref for wire in step.wires if wire.many for ref in wire.refs}
+    for read in reads(step):
+        if read.ref.node in steps and read.ref not in many:
+            yield read.ref.node, items.read(read.ref, place, step.links)

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from engine.aside import items_above
 from engine.dag import Json
 from engine.errors import UsageError, suggestion
 from engine.examine import UnreadError
 from engine.forecast import open_board, survey
-from engine.history import load_components
+from engine.history import load_components, load_fate
 from engine.inputs import content_digest
-from engine.jobs import ItemId
+from engine.jobs import FromItem, ItemId
 from engine.keys import difference
 from engine.plan import Board
 from engine.session import Session
@@ -33,16 +34,20 @@ class Explanation:
     new: Json = None
     through: str = ""
     known_before: bool = True
+    fate: str = ""  # what the last run made of an item that has no value of its own
 
     def as_json(self) -> dict[str, Any]:
         """The explanation as `--json` prints it."""
         change = {"part": self.part, "old": self.old, "new": self.new, "step": self.through}
         told = {"step": self.step, "item": self.item, "state": self.state, "key": self.key}
+        told |= {"told": self.fate} if self.fate else {}
         return {**told, "changed": change if self.part else None}
 
     def as_text(self) -> str:
         """The explanation for people."""
         head = f"{self.step} of {self.item}: {self.state}"
+        if self.fate:
+            return f"{head}\n{self.fate}"
         if not self.known_before:
             return f"{head}\nno run has looked at this item before"
         if not self.part:
@@ -75,7 +80,8 @@ def explain_item(session: Session, step: str, item: str) -> Explanation:
     state = board.state_of(address).replace("waiting", "to run")
     key = board.states.key(address)
     if load_components(session.run_dir, step, label) is None:
-        return Explanation(step, label, state, key, known_before=False)
+        fate = _fate(session, board, address)
+        return Explanation(step, label, state, key, known_before=bool(fate), fate=fate)
     try:
         found = _change(session, board, address)
     except UnreadError:
@@ -84,6 +90,31 @@ def explain_item(session: Session, step: str, item: str) -> Explanation:
         return Explanation(step, label, state, key)
     through, part, old, new = found
     return Explanation(step, label, state, key, part, old, new, through)
+
+
+def _fate(session: Session, board: Board, item: ItemId) -> str:
+    """What the last run made of an item that it did not compute; empty when none came to it."""
+    items = session.items
+    label = items.label(*item)
+    row = load_fate(session.run_dir, item[0], label)
+    if row is None:
+        return ""
+    step = items.graph.steps[item[0]]
+    if row.status == "quarantined":
+        return f"the last run set it aside: {row.reason}: {row.message}"
+    if row.status == "skipped":
+        for above in items_above(items, step, item[1]):
+            before = load_fate(session.run_dir, above[0], items.label(*above))
+            if before is not None and before.status in ("quarantined", "skipped"):
+                of = f"{above[0]} of {items.label(*above)}"
+                return f"skipped, for it needs {of}: {_fate(session, board, above)}"
+        return f"the last run skipped it: {row.message}"
+    if step.coalesce:
+        chosen = board.states.through(FromItem(item, ""))
+        if isinstance(chosen, FromItem) and chosen.item != item:
+            return f"it stands for {chosen.item[0]} of {items.label(*chosen.item)}"
+        return "it stands for what a source has"
+    return ""
 
 
 def _read_now(session: Session, item: ItemId) -> Iterator[tuple[str, int, str]]:

@@ -107,6 +107,14 @@ def load_items(run_dir: Path, *, step: str = "", status: str = "") -> list[ItemR
         return [ItemRow(*row) for row in rows]
 
 
+def load_fate(run_dir: Path, step: str, label: str) -> ItemRow | None:
+    """Read what the last run that came to an item made of it."""
+    where = "WHERE i.step = ? AND i.label = ? ORDER BY i.run DESC LIMIT 1"
+    with _reading(run_dir) as db:
+        row = db.execute(_COLUMNS + where, (step, label)).fetchone()
+        return None if row is None else ItemRow(*row)
+
+
 def load_times(run_dir: Path) -> tuple[list[float], float]:
     """When each item of the last run was computed, in seconds from its start, and what it saved.
 

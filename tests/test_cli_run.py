@@ -207,6 +207,33 @@ def test_explain_says_that_the_code_of_an_op_changed(
     assert "the code of the op changed" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("step", "item", "told"),
+    [
+        (
+            "small",
+            "photo=cut",
+            "photo=cut: quarantined\nthe last run set it aside: decode:",
+        ),
+        (
+            "framed",
+            "photo=cut edge=1",
+            "for it needs small of photo=cut: the last run set it aside",
+        ),
+        ("best", "photo=ann", "best of photo=ann: cached\nit stands for small of photo=ann"),
+    ],
+)
+def test_explain_tells_of_items_without_a_value_of_their_own(
+    step: str, item: str, told: str, place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = "  best: {op: coalesce, in: {values: [small]}}\noutputs:"
+    place.workflow.write_text(WORKFLOW.replace("outputs:", more))
+    for _ in range(2):
+        place.run(capsys)
+    assert main([*place.command("explain"), step, item]) == 0
+    assert told in capsys.readouterr().out
+
+
 def test_retry_failed_tries_again(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     Image.new("RGB", (40, 30), "navy").save(place.photos / "cut.jpg")
     assert main(place.command("retry-failed", "--workers", "1", "--json")) == 0
