@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import multiprocessing
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -206,17 +208,41 @@ def _local(spec: ClusterSpec, scratch: Path) -> Iterator["Client"]:
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         stack.enter_context(dask.config.set(settings))
         with _deaf_children():
-            cluster = stack.enter_context(
-                SpecCluster(  # type: ignore[no-untyped-call]
-                    workers=workers, scheduler=scheduler, silence_logs=False
+            try:
+                cluster = stack.enter_context(
+                    SpecCluster(  # type: ignore[no-untyped-call]
+                        workers=workers, scheduler=scheduler, silence_logs=False
+                    )
                 )
-            )
+            except RuntimeError as error:
+                raise RunError(f"the workers did not start: {_why_not(error)}") from error
         stack.enter_context(_abandoned(cluster))
         client = stack.enter_context(
             Client(cluster, set_as_default=False)  # type: ignore[no-untyped-call]
         )
         client.wait_for_workers(len(devices), timeout=120)
         yield client
+
+
+def refuse_to_start_again() -> None:
+    """End a worker process that, as it starts, runs its parent's script and comes to a run in it.
+
+    That is how processes start where the script has no guard; the parent says so.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise SystemExit(1)
+
+
+def _why_not(error: RuntimeError) -> str:
+    """Say why workers did not start: most often the script runs again in each of them."""
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    try:
+        guarded = script is None or "__name__" in Path(script).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        guarded = True
+    if guarded:
+        return f"{error} See dask.log in the run folder"
+    return f'call run() in {script} under `if __name__ == "__main__":`, for workers import the file'
 
 
 @contextmanager

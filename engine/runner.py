@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.aside import NOTHING, Aside, set_aside
-from engine.cluster import Workers, open_workers, planned_slots
+from engine.cluster import Workers, open_workers, planned_slots, refuse_to_start_again
 from engine.compaction import compact
 from engine.console import Screen
 from engine.dag import Step
@@ -81,6 +81,7 @@ def run_request(request: Request) -> RunResult:
     Raises: SpecError, UsageError, StoreError when it cannot begin; what happens later is in the
     result's exit code and message.
     """
+    refuse_to_start_again()
     with Screen(quiet=request.quiet, verbose=request.verbose) as screen:
         with (
             open_session(request) as session,

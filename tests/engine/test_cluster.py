@@ -156,3 +156,22 @@ def test_tls_clusters_are_reached_with_certificates(tmp_path: Path) -> None:
         )
         with open_workers(spec, tmp_path) as workers:
             assert workers.submit(divmod, 7, 2).result(30) == (3, 1)
+
+
+def test_a_script_without_a_guard_is_told_so_in_one_line(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    flow = "sources: {x: {values: [1]}}\nsteps: {a: {op: double, in: {value: x}}}\n"
+    (tmp_path / "flow.yaml").write_text(f"version: 1\nname: bare\n{flow}")
+    script = tmp_path / "script.py"
+    ops = Path(__file__).with_name("toy_ops.py")
+    call = f"run('flow.yaml', ops=[{str(ops)!r}], out='out', cache='cache', workers=1)"
+    script.write_text(f"from run_workflow import run\nprint({call}.exit_code)\n")
+    env = {**os.environ, "PYTHONPATH": str(root)}
+    command = [sys.executable, str(script)]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.stdout == "1\n"
+    [line] = done.stderr.splitlines()
+    assert 'under `if __name__ == "__main__":`' in line
+    assert str(script) in line
