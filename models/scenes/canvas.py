@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,13 +26,20 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Grain:
-    """Texture fields of one batch, about unit variance: what makes two renders of a face differ.
+    """Noise of one batch, about unit variance: what makes two renders of the same factors differ.
 
-    Shapes: strands, fine [N, H, W].
+    Shapes: strands, fine [N, H, W], texture in the size of the picture; fields [N, S, S] each, the
+    coarser noise as it was drawn, the coarsest first.
     """
 
     strands: Tensor
     fine: Tensor
+    fields: tuple[Tensor, ...] = ()
+
+    def part(self, items: slice) -> Grain:
+        """The noise of some items."""
+        fields = tuple(field[items] for field in self.fields)
+        return Grain(self.strands[items], self.fine[items], fields)
 
 
 def grain_from_noise(noise_64: Tensor, noise_128: Tensor, size_px: int) -> Grain:
@@ -43,6 +51,12 @@ def grain_from_noise(noise_64: Tensor, noise_128: Tensor, size_px: int) -> Grain
     kernel = noise_64.new_tensor([1.0, 2.0, 3.0, 4.0, 3.0, 2.0, 1.0]).view(1, 1, 7, 1)
     strands = F.conv2d(noise_64, kernel / kernel.square().sum().sqrt(), padding=(3, 0))
     return Grain(_at_size(strands, size_px), _at_size(noise_128, size_px))
+
+
+def grain_of(noise: Sequence[Tensor], size_px: int) -> Grain:
+    """The grain of noise inputs [N, 1, S, S], coarsest first; the last two give the texture."""
+    texture = grain_from_noise(noise[-2], noise[-1], size_px)
+    return Grain(texture.strands, texture.fine, tuple(field[:, 0] for field in noise[:-2]))
 
 
 def _at_size(field: Tensor, size_px: int) -> Tensor:

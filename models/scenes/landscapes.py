@@ -1,19 +1,22 @@
 """Drawn landscapes: lakes before mountains, made of known factors, without a left or right edge.
 
-Source: own.  Layers are painted back to front.  Each repeats after one width of the picture and is
-moved by a phase, so all columns have the same statistics; noise fields draw fine texture only.
+Source: own.  Layers are painted back to front.  What stands at a place follows from the noise
+fields near it and from factors that hold everywhere, as in a convolutional network: so a generator
+can learn it, all columns have the same statistics, and a panorama never repeats.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from models.scenes import sky, terrain, trees, water
-from models.scenes.canvas import Canvas, Grain, Scene, grain_from_noise
-from models.scenes.view import CIRCULAR, FACTORS, View, behold
+from models.scenes.canvas import Canvas, Grain, Scene, grain_of
+from models.scenes.view import FACTORS, View, behold
 
-__all__ = ["CIRCULAR", "FACTORS", "LANDMARKS", "PARTS", "VISIBLE", "render", "render_grain"]
+__all__ = ["FACTORS", "LANDMARKS", "PARTS", "VISIBLE", "render", "render_grain"]
 
 PARTS: tuple[str, ...] = (
     "sky", "sun", "clouds", "ridges", "hills", "trees", "water", "ground",
@@ -22,13 +25,13 @@ LANDMARKS: tuple[str, ...] = ("left_horizon", "right_horizon")
 VISIBLE: dict[str, tuple[float, float]] = {}
 
 
-def render(factors: Tensor, noise_64: Tensor, noise_128: Tensor, size_px: int) -> Scene:
-    """Landscapes of the given factors; the noise fields draw foliage, grass, grain and ripples.
+def render(factors: Tensor, noise: Sequence[Tensor], size_px: int) -> Scene:
+    """Landscapes of the given factors, laid out and textured by noise.
 
-    Shapes: factors [N, K] in 0..1 in the order of FACTORS; noise_64 [N, 1, 64, 64] and
-    noise_128 [N, 1, 128, 128] standard normal.  Source: own.
+    Shapes: factors [N, K] in 0..1 in the order of FACTORS; noise, standard normal, [N, 1, S, S] for
+    S = 4, 8, 16, 32, 64, 128.  Source: own.
     """
-    return render_grain(factors, grain_from_noise(noise_64, noise_128, size_px))
+    return render_grain(factors, grain_of(noise, size_px))
 
 
 def render_grain(factors: Tensor, grain: Grain) -> Scene:
@@ -38,8 +41,7 @@ def render_grain(factors: Tensor, grain: Grain) -> Scene:
     sky.paint_sun(canvas, view)
     sky.paint_clouds(canvas, view)
     terrain.paint_ridges(canvas, view)
-    terrain.paint_hills(canvas, view, 0)
-    terrain.paint_hills(canvas, view, 1)
+    terrain.paint_hills(canvas, view)
     for row in trees.ROWS:
         trees.paint_trees(canvas, view, row)
     water.paint_water(canvas, view)

@@ -9,49 +9,42 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.scenes.canvas import Grain
+from models.scenes.fields import bend, row
 from models.scenes.head import span
 from models.scenes.palettes import Colour, ramp
 from models.scenes.shapes import mix, smoothstep
-from models.scenes.waves import TURN
 
 
 @dataclass(frozen=True, slots=True)
 class Land:
     """The factors of a landscape, each in 0..1, uniform in the population.  Shapes: [N, 1, 1].
 
-    A phase moves a layer once around: 0 and 1 are the same picture.
+    They say what a place is like everywhere; where things stand follows from the noise fields.
     """
 
     time_of_day: Tensor  # blue hour, sunset, afternoon, noon
     sky_hue: Tensor  # teal .. violet
-    sun_phase: Tensor
     cloud_cover: Tensor
     cloud_size: Tensor
-    cloud_phase: Tensor
     haze: Tensor
-    horizon: Tensor  # high .. low in the picture
+    horizon: Tensor  # low .. high in the picture
     ridge_height: Tensor
     ridge_roughness: Tensor
     ridge_hue: Tensor  # slate blue .. red rock
-    ridge_phase: Tensor
     snow: Tensor  # none .. down to the foot of the ridges
     hill_height: Tensor
-    hill_phase: Tensor
     tree_density: Tensor
     tree_height: Tensor
     tree_type: Tensor  # conifers .. round crowns
-    tree_phase: Tensor
     season: Tensor  # spring, summer, autumn, winter
     water_level: Tensor
     ripple: Tensor
     ground_hue: Tensor  # sand .. green
     ground_lightness: Tensor
-    ground_phase: Tensor
     rocks: Tensor
 
 
 FACTORS: tuple[str, ...] = tuple(field.name for field in fields(Land))
-CIRCULAR: frozenset[str] = frozenset(name for name in FACTORS if name.endswith("_phase"))
 
 _ZENITH: tuple[Colour, ...] = (
     (0.09, 0.13, 0.33), (0.24, 0.30, 0.55), (0.30, 0.46, 0.72),
@@ -78,9 +71,11 @@ _GLOW: tuple[Colour, ...] = (
 class View:
     """Everything the painting functions need, computed once.
 
-    Shapes: grain and waves [N, H, W]; u [1, 1, W], v [1, H, 1], in 0..1; sun_x, sun_y, shore and
-    bank (heights of the water's far and near edge) [N, 1, 1]; sun_side (where the sun stands as
-    seen from a column, -1 left .. 1 right) [N, 1, W]; colours [N, 3, 1, 1], air [N, 3, 1, W].
+    Shapes: grain and waves [N, H, W]; u [1, 1, W], v [1, H, 1], in 0..1; shore and bank (heights of
+    the water's far and near edge) [N, 1, 1]; near_sun (0..1), sun_side (where the sun stands as
+    seen from a column, -1 left .. 1 right), sun_gap (signed distance to the nearest sun's column)
+    and sun_power (0 where there is no sun near) [N, 1, W]; sun_y [N, 1, 1]; colours [N, 3, 1, 1],
+    air [N, 3, 1, W].
     """
 
     land: Land
@@ -91,8 +86,9 @@ class View:
     pixel: float
     shore: Tensor
     bank: Tensor
-    sun_x: Tensor
     sun_y: Tensor
+    sun_gap: Tensor
+    sun_power: Tensor
     sun_side: Tensor
     near_sun: Tensor
     zenith: Tensor
@@ -101,35 +97,43 @@ class View:
     ambient: Tensor
     glow: Tensor
 
+    @property
+    def size(self) -> int:
+        """The picture's side in pixels."""
+        return self.u.shape[-1]
+
+    def field(self, level: int) -> Tensor:
+        """The noise field of 4 (level 0), 8, 16 or 32 cells across, [N, S, S]."""
+        return self.grain.fields[level]
+
 
 def behold(factors: Tensor, grain: Grain) -> View:
     """Work out the light and the large layout of a batch.  Shapes: factors [N, K]."""
     land = Land(*factors[:, :, None, None].unbind(1))
     size = grain.fine.shape[-1]
     place = (torch.arange(size, device=factors.device, dtype=factors.dtype) + 0.5) / size
-    u, v = place.view(1, 1, -1), place.view(1, -1, 1)
-    shore = span(land.horizon, 0.70, 0.56)
+    shore = span(land.horizon, 0.67, 0.58)
     time = land.time_of_day
-    away = TURN * (u - land.sun_phase)
-    near_sun = torch.exp(2.4 * (torch.cos(away) - 1))
+    gap, power, near_sun, side = _sun(grain.fields[0], size)
     glow = ramp(time, _GLOW)
     tint = mix(rgb(factors, 0.72, 1.10, 1.0), rgb(factors, 1.35, 0.84, 1.04), land.sky_hue[:, None])
     low = smoothstep(0.75, 0.1, time)
     air = mix(
-        ramp(time, _AIR) * (0.5 + 0.5 * tint), glow, (near_sun * (0.12 + 0.68 * low))[:, None]
+        ramp(time, _AIR) * (0.5 + 0.5 * tint), glow, (near_sun * (0.12 + 0.60 * low))[:, None]
     )
     return View(
         land=land,
         grain=grain,
         waves=_waves(grain.fine),
-        u=u,
-        v=v,
+        u=place.view(1, 1, -1),
+        v=place.view(1, -1, 1),
         pixel=1 / size,
         shore=shore,
-        bank=shore + span(land.water_level, 0.05, 0.24),
-        sun_x=land.sun_phase,
-        sun_y=shore - span(time, 0.02, 0.94) * shore,
-        sun_side=-torch.sin(away),
+        bank=shore + span(land.water_level, 0.06, 0.24),
+        sun_y=span(time, 0.36, 0.15),
+        sun_gap=gap,
+        sun_power=power,
+        sun_side=side,
         near_sun=near_sun,
         zenith=ramp(time, _ZENITH) * tint,
         air=air,
@@ -137,6 +141,21 @@ def behold(factors: Tensor, grain: Grain) -> View:
         ambient=ramp(time, _AMBIENT),
         glow=glow,
     )
+
+
+def _sun(field: Tensor, size_px: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Suns stand where a soft line through the coarsest cells has a high peak.
+
+    Gives, each [N, 1, W]: how far the peak is (by one Newton step), whether a sun is there (0..1),
+    how bright a column is, and on which side it is brighter.
+    """
+    line, slope, curve = bend(row(field, 0.3), size_px)
+    bent = (-curve).clamp(min=0.25)
+    gap = slope / bent
+    peak = line + 0.5 * slope * gap
+    power = smoothstep(0.55, 0.80, peak) * smoothstep(1.0, 0.5, gap.abs())
+    power = power * smoothstep(-0.25, -0.5, curve)
+    return gap / field.shape[-1], power, smoothstep(-0.5, 1.7, line), torch.tanh(1.2 * slope)
 
 
 def rgb(like: Tensor, red: float, green: float, blue: float) -> Tensor:
@@ -160,15 +179,10 @@ def far(view: View, colour: Tensor, distance: float) -> Tensor:
     return mix(colour, view.air, veil[:, None])
 
 
-def wrapped(distance: Tensor) -> Tensor:
-    """A horizontal distance taken the short way around, -0.5..0.5."""
-    return distance - torch.floor(distance + 0.5)
-
-
 def _waves(fine: Tensor) -> Tensor:
     """Fine grain drawn out sideways, about unit variance."""
     reach = max(1, fine.shape[-1] // 32)
-    wide = F.pad(fine[:, None], (reach, reach, 0, 0), mode="circular")
+    wide = F.pad(fine[:, None], (reach, reach, 0, 0), mode="replicate")
     side = 2 * reach + 1
     drawn: Tensor = F.avg_pool2d(wide, (1, side), 1)[:, 0] * side**0.5
     return drawn

@@ -19,11 +19,13 @@ def paint_water(canvas: Canvas, s: View) -> None:
     swell = s.waves * (0.3 + 0.7 * close) * span(rough, 0.004, 0.075)
     mirror = _rows(canvas.image, 2 * s.shore - s.v + swell - 0.05 * rough * deep)
     body = 0.30 * s.zenith + rgb(s.v, 0.02, 0.09, 0.10) * (s.ambient + 0.3 * s.sunlight)
+    # What stands far above the shore is left out: a mirror reaches too far to be learned.
+    mirror = mix(mirror, 0.4 * s.air + 0.6 * s.zenith, smoothstep(0.05, 0.17, deep)[:, None])
     clear = (0.16 + 0.30 * close) * (0.75 + 0.5 * rough)
     colour = mix(0.93 * mirror, body, clear[:, None])
     glint = smoothstep(0.7, 2.4, s.waves) * rough
     colour = mix(colour, s.air, (0.50 * glint)[:, None])
-    sparkle = glint * torch.exp(-(1 - s.near_sun) * 9) * smoothstep(0.9, 0.2, s.land.time_of_day)
+    sparkle = glint * s.near_sun**3 * smoothstep(0.9, 0.2, s.land.time_of_day)
     colour = mix(colour, s.glow, sparkle[:, None])
     trough = smoothstep(0.5, 2.2, -s.waves) * rough
     colour = colour * (1 - 0.22 * trough - 0.30 * torch.exp(-deep / 0.006))[:, None]

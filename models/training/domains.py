@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -22,9 +21,10 @@ class Domain:
     """One kind of picture that a generator is fitted to.
 
     `care` says by how much an error on a small part outweighs one elsewhere; `visible` from where
-    to where a factor changes the picture, if that is not all of 0..1. The factors in `circular`
-    are phases, the same picture at 0 and 1. `posed` pictures show one thing before a backdrop (the
-    first part), so a network that reads them should not mind where it stands and before what.
+    to where a factor changes the picture, if that is not all of 0..1. `sides` are those of the
+    noise fields that the renderer reads; where coarse ones lay the picture out, a generator starts
+    with the strength `layout_noise` for them. `posed` pictures show one thing before a backdrop
+    (the first part), so a network that reads them should not mind where it stands and before what.
     """
 
     name: str
@@ -35,27 +35,14 @@ class Domain:
     visible: Mapping[str, tuple[float, float]]
     render: Render
     generator: GeneratorConfig
-    circular: frozenset[str] = frozenset()
+    sides: tuple[int, ...] = (64, 128)
+    layout_noise: float = 0.0
     posed: bool = True
 
-    @property
-    def attributes(self) -> tuple[str, ...]:
-        """What can be read from pictures: the factors, a circular one as NAME_cos and NAME_sin."""
-        turned = {name: (f"{name}_cos", f"{name}_sin") for name in self.circular}
-        return tuple(seen for name in self.factors for seen in turned.get(name, (name,)))
-
     def visible_factors(self, factors: Tensor) -> Tensor:
-        """The attributes that factors stand for, 0..1.  Shapes: [N, K] -> [N, len(attributes)]."""
+        """What can be seen of factors, 0..1.  Shapes: [N, K] -> [N, K]."""
         spans = factors.new_tensor([self.visible.get(name, (0.0, 1.0)) for name in self.factors])
-        seen = ((factors - spans[:, 0]) / (spans[:, 1] - spans[:, 0])).clamp(0, 1)
-        columns = []
-        for place, name in enumerate(self.factors):
-            if name in self.circular:
-                angle = 2 * math.pi * factors[:, place]
-                columns += [0.5 + 0.5 * torch.cos(angle), 0.5 + 0.5 * torch.sin(angle)]
-            else:
-                columns.append(seen[:, place])
-        return torch.stack(columns, 1)
+        return ((factors - spans[:, 0]) / (spans[:, 1] - spans[:, 0])).clamp(0, 1)
 
     def care_map(self, masks: Tensor) -> Tensor:
         """Weight of each pixel's error, 1 on average.  Shapes: [N, P, H, W] -> [N, 1, H, W]."""
@@ -96,7 +83,8 @@ LANDSCAPES = Domain(
         mapping_layers=3,
         mapping_lr=1.0,
     ),
-    circular=landscapes.CIRCULAR,
+    sides=(4, 8, 16, 32, 64, 128),
+    layout_noise=0.3,
     posed=False,
 )
 

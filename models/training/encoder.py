@@ -61,7 +61,7 @@ def load_teachers(job: Job) -> Teachers:
     domain = job.domain
     generator = Generator(domain.generator)
     generator.load_state_dict(load_checkpoint(job.out / "generator.pt")["average"])
-    seer = FeatureNet(FeatureNetConfig(domain.attributes, domain.parts, domain.landmarks))
+    seer = FeatureNet(FeatureNetConfig(domain.factors, domain.parts, domain.landmarks))
     seer.load_state_dict(load_checkpoint(job.out / "features.pt")["average"])
     seer = seer.to(job.device).requires_grad_(requires_grad=False)
     features.calibrate(seer, domain)

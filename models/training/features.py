@@ -21,7 +21,7 @@ def train(job: Job) -> Fit[FeatureNet]:
     """Fit a feature network to `job.domain`; leaves `features.*` in `job.out`."""
     torch.manual_seed(job.seed)
     domain = job.domain
-    network = FeatureNet(FeatureNetConfig(domain.attributes, domain.parts, domain.landmarks))
+    network = FeatureNet(FeatureNetConfig(domain.factors, domain.parts, domain.landmarks))
     return drive(job, "features", begin(job, network), train_step, sample_rows)
 
 
@@ -30,9 +30,8 @@ def draw(
 ) -> Scene:
     """Renders at 128 px of uniform factors."""
     factors = torch.rand(items, len(domain.factors), generator=random).to(device)
-    coarse = torch.randn(items, 1, 64, 64, generator=random).to(device)
-    fine = torch.randn(items, 1, 128, 128, generator=random).to(device)
-    return draw_scene(factors, coarse, fine, 128, render)
+    noise = [torch.randn(items, 1, s, s, generator=random).to(device) for s in domain.sides]
+    return draw_scene(factors, noise, 128, render)
 
 
 def disturb(domain: Domain, scene: Scene, dice: Dice) -> tuple[Scene, Tensor]:
@@ -74,7 +73,7 @@ def errors(
     `hidden` [N] is 1 where the backdrop was replaced, so that its colour cannot be read.
     """
     squared = (reading.attributes.float() - domain.visible_factors(scene.factors)).square()
-    backdrop = squared.new_tensor([name.startswith("background") for name in domain.attributes])
+    backdrop = squared.new_tensor([name.startswith("background") for name in domain.factors])
     squared = squared * (1 - hidden[:, None] * backdrop)
     # What is small in a picture (a gaze) moves the mean so little that it would never be learned.
     missed = squared.detach().mean(0)
@@ -107,7 +106,7 @@ def validate(
         truth.append(domain.visible_factors(scene.factors))
     found, wanted = torch.cat(seen), torch.cat(truth)
     left = (found - wanted).square().mean(0) / wanted.var(0)
-    return {name: 1 - value.item() for name, value in zip(domain.attributes, left, strict=True)}
+    return {name: 1 - value.item() for name, value in zip(domain.factors, left, strict=True)}
 
 
 def sample_rows(fit: Fit[FeatureNet]) -> list[Tensor]:

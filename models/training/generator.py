@@ -71,6 +71,8 @@ def _warm_start(network: Generator, domain: Domain) -> None:
             module.weight.mul_(0.3 if layer.resolution <= 16 else 0.0)
         elif layer.kind == "conv0" and layer.resolution >= 64:
             module.noise_strength.fill_(0.1)
+        elif layer.kind == "conv0" or layer.index == 0:
+            module.noise_strength.fill_(domain.layout_noise)
 
 
 def draw_pairs(
@@ -83,16 +85,15 @@ def draw_pairs(
 ) -> tuple[Tensor, list[Tensor], Scene]:
     """Codes, noise inputs and what they stand for: z [N, D], noise, scene at `size_px`.
 
-    The render takes its texture from the first noise input at 64 px and the first at 128 px.
+    The render gets the first noise input of every size that its domain names.
     """
     device = network.const.device
     z = torch.randn(items, network.config.z_dim, generator=random).to(device)
     sides = [layer.resolution for layer in network.layers if layer.noise is not None]
     noise = [torch.randn(items, 1, s, s, generator=random).to(device) for s in sides]
     basis = projection(len(domain.factors), network.config.z_dim).to(device)
-    coarse, fine = (sides.index(min(side, sides[-1])) for side in (64, 128))
-    factors = factors_of(z, basis)
-    return z, noise, draw_scene(factors, noise[coarse], noise[fine], size_px, render)
+    shown = [noise[sides.index(min(side, sides[-1]))] for side in domain.sides]
+    return z, noise, draw_scene(factors_of(z, basis), shown, size_px, render)
 
 
 def picture_at(network: Generator, z: Tensor, noise: list[Tensor], size_px: int) -> Tensor:

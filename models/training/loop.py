@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from models.companions import load_encoder, load_features
 from models.loading import load_generator
-from models.scenes.canvas import Scene, grain_from_noise
+from models.scenes.canvas import Scene, grain_of
 from models.training.domains import Domain, Render
 from models.training.records import load_checkpoint, log_line, save_checkpoint, save_sheet
 
@@ -203,15 +203,16 @@ def share(fit: Fit[Network]) -> None:
         parameter.copy_(mean.view(parameter.shape))
 
 
-def draw_scene(
-    factors: Tensor, noise_64: Tensor, noise_128: Tensor, size_px: int, render: Render
-) -> Scene:
-    """Renders of any number of factors [N, K], in batches of the one compiled size."""
-    grain = grain_from_noise(noise_64, noise_128, size_px)
+def draw_scene(factors: Tensor, noise: Sequence[Tensor], size_px: int, render: Render) -> Scene:
+    """Renders of any number of factors [N, K], in batches of the one compiled size.
+
+    Shapes: noise [N, 1, S, S] each, as many and as large as the domain's `sides`.
+    """
+    grain = grain_of(noise, size_px)
     scenes = []
     with torch.no_grad():
         for start in range(0, len(factors), RENDER_BATCH):
             part = slice(start, start + RENDER_BATCH)
-            scenes.append(render(factors[part], type(grain)(grain.strands[part], grain.fine[part])))
+            scenes.append(render(factors[part], grain.part(part)))
     columns = zip(*((s.image, s.factors, s.masks, s.landmarks) for s in scenes), strict=True)
     return Scene(*(torch.cat(column) for column in columns))
