@@ -119,7 +119,7 @@ def _paint_rocks(canvas: Canvas, s: View) -> None:
     column, line = x.floor().long(), y.floor().long()
     here = field[:, line][:, :, column]
     jitter = torch.tanh(finer[:, 2 * line][:, :, 2 * column])
-    size = smoothstep(0.0, 0.6, here - span(s.land.rocks, 0.9, -0.8)) * (s.v > s.bank + 0.02)
+    size = smoothstep(0.0, 0.6, here - span(s.land.rocks, 0.6, -0.9)) * (s.v > s.bank + 0.02)
     radius = size * (0.60 + 0.15 * jitter) / count * span(s.land.rocks, 0.58, 0.75)
     across = (x - column - 0.5) / count - 0.22 * jitter / count
     lift = 0.16 * torch.tanh(finer[:, 2 * line + 1][:, :, 2 * column + 1])
