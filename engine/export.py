@@ -18,6 +18,7 @@ from engine.values import (
 )
 
 if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
     from torch import Tensor
 
 #: Where unfinished output files lie, below the output root.
@@ -28,7 +29,12 @@ _PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "jpg": ("JPEG", {"subsampling": 0, "optimize": False}),
     "jpeg": ("JPEG", {"subsampling": 0, "optimize": False}),
     "webp": ("WEBP", {"method": 4}),
+    "tiff": ("TIFF", {"big_tiff": True}),
 }
+#: The longest side, in pixels, that a format can say; the others have room for all.
+_LONGEST = {"JPEG": 65_500, "WEBP": 16_383}
+#: Pixels turned into bytes at a time: what a large picture needs beside its 8-bit form.
+_BAND_PX = 1 << 20
 
 
 def export_value(value: Value, export: Export, out_root: str) -> Written:
@@ -88,20 +94,34 @@ def pixels(data: "Tensor", low: float = -1.0, high: float = 1.0) -> "Tensor":
 
 
 def _picture(value: Value, kind: str, export: Export) -> bytes:
-    from PIL import Image as Pillow
-
-    if isinstance(value, Image):
-        picture = Pillow.fromarray(pixels(value.data).numpy())
-    elif isinstance(value, Mask):
-        picture = Pillow.fromarray(pixels(value.data, 0.0, 1.0)[..., 0].numpy())
-    else:
+    if not isinstance(value, Image | Mask):
         raise _unfit(value, export)
     name, options = _PICTURES[kind]
-    if name != "PNG":
+    height, width = value.data.shape[2:]
+    longest = _LONGEST.get(name, max(height, width))
+    if max(height, width) > longest:
+        message = f"{width} x {height} px are too many for .{export.format} (at most {longest}"
+        raise ItemError("bad_input", f"{message} a side): write it as .png or .tif")
+    picture = _pillow(value)
+    if name in _LONGEST:
         options = {**options, "quality": export.quality}
     file = io.BytesIO()
     picture.save(file, name, **options, **save_options(name, export.provenance))
     return file.getvalue()
+
+
+def _pillow(value: Image | Mask) -> "Picture":
+    """An item as Pillow has it, made band by band."""
+    from PIL import Image as Pillow
+
+    height, width = value.data.shape[2:]
+    kind, low = ("RGB", -1.0) if isinstance(value, Image) else ("L", 0.0)
+    picture = Pillow.new(kind, (width, height))
+    rows = max(1, _BAND_PX // max(1, width))
+    for top in range(0, height, rows):
+        band = pixels(value.data[:, :, top : top + rows], low).numpy()
+        picture.paste(Pillow.fromarray(band if kind == "RGB" else band[..., 0]), (0, top))
+    return picture
 
 
 def _safetensors(value: Value, export: Export) -> bytes:

@@ -18,12 +18,14 @@ _EXTENSIONS = {
     ".jpg": "jpeg",
     ".jpeg": "jpeg",
     ".webp": "webp",
+    ".tif": "tiff",
+    ".tiff": "tiff",
     ".safetensors": "safetensors",
     ".csv": "csv",
 }
 _FORMATS: Mapping[type, tuple[str, ...]] = {
-    Image: ("png", "jpeg", "webp"),
-    Mask: ("png",),
+    Image: ("png", "jpeg", "webp", "tiff"),
+    Mask: ("png", "tiff"),
     Latent: ("safetensors",),
     Direction: ("safetensors",),
     FeatureMap: ("safetensors",),

@@ -1,7 +1,7 @@
 """Provenance inside the files themselves: how a picture was made travels with it.
 
-PNG carries it as an iTXt chunk, JPEG and WebP as an XMP property, safetensors in its header. The
-text is JSON and depends only on how the value was made, so equal work gives equal bytes.
+PNG carries it as an iTXt chunk, JPEG, WebP and TIFF as an XMP property, safetensors in its header.
+The text is JSON and depends only on how the value was made, so equal work gives equal bytes.
 """
 
 import html
@@ -13,6 +13,8 @@ from typing import Any
 KEYWORD = "latentloom"
 #: A JPEG segment holds 65 535 bytes, less its length and the XMP signature.
 JPEG_LIMIT = 65_000
+#: Where a TIFF keeps its XMP packet.
+XMP_TAG = 700
 
 _PACKET = (
     "<?xpacket begin='\ufeff' id='W5M0MpCehiHzreSzNTczkc9d'?>"
@@ -39,6 +41,8 @@ def save_options(kind: str, text: str) -> dict[str, Any]:
         info.add_itxt(KEYWORD, text)
         return {"pnginfo": info}
     packet = xmp_packet(text)
+    if kind == "TIFF":
+        return {"tiffinfo": {XMP_TAG: packet}}
     if kind == "JPEG" and len(packet) > JPEG_LIMIT:
         packet = xmp_packet(json.dumps({"too_long": len(text)}))
     return {"xmp": packet}

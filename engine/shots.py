@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 #: Longest side of an embedded picture; a contact sheet is there to be read, so it is larger.
 SIZE_PX, WIDE_PX = 420, 1600
-PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
+PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,14 +63,27 @@ def from_mask(mask: Tensor) -> Alpha:
 
 def shares(weights: Sequence[Weight]) -> list[Alpha]:
     """Alphas that give every code its share: each covers w_k / (w_0 + ... + w_k) of those below."""
+    last: dict[tuple[int, Region], list[Tensor]] = {}  # every code asks for the same window in turn
+
+    def covered(layer: Layer, region: Region) -> list[Tensor]:
+        found, total = [], torch.zeros(())
+        for weight in weights:
+            mine = weight(layer, region)
+            total = total + mine
+            found.append(
+                torch.where(mine > 0, mine / total.clamp_min(1e-30), torch.zeros_like(mine))
+            )
+        return found
 
     def alpha(number: int) -> Alpha:
-        def covered(layer: Layer, region: Region) -> Tensor:
-            mine = weights[number](layer, region)
-            total = sum((weight(layer, region) for weight in weights[: number + 1]), mine * 0)
-            return torch.where(mine > 0, mine / total.clamp_min(1e-30), torch.zeros_like(mine))
+        def mine(layer: Layer, region: Region) -> Tensor:
+            asked = (layer.index, region)
+            if asked not in last:
+                last.clear()
+                last[asked] = covered(layer, region)
+            return last[asked][number]
 
-        return covered
+        return mine
 
     return [alpha(number) for number in range(len(weights))]
 

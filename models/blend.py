@@ -9,11 +9,12 @@ Source: Chong et al. 2021, arXiv:2111.01619 (StyleGAN of All Trades), section 3.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from models.canvas import Canvas, NoiseField, Region, repeated
@@ -129,15 +130,16 @@ def step(branches: Sequence[Branch], walk: Walk) -> Walk:
     """The walk after one more layer."""
     layer = branches[0].generator.layers[walk.state.next]
     region = walk.region.times(2) if layer.kind == "conv0" else walk.region
-    painted: LayerState | None = None
-    below: list[Branch] = []
-    for branch, alpha, box in _visible(branches, layer, region):
-        if painted is not None and all(_alike(branch, other, layer) for other in below):
-            continue  # what it would draw is there already
-        below.append(branch)
+    shown = _visible(branches, layer, region)
+    lowest, _, box = shown[0]
+    laid = 1
+    while laid < len(shown) and _alike(lowest, shown[laid][0], layer):
+        box = _around(box, shown[laid][2], region)  # one code so far: drawn once
+        laid += 1
+    painted = _spread(_draw(lowest, layer, walk.state, region, box), box, region)
+    for branch, alpha, box in shown[laid:]:
         made = _draw(branch, layer, walk.state, region, box)
-        painted = made if painted is None else _lay(painted, made, alpha, region, box)
-    assert painted is not None
+        painted = _lay(painted, made, alpha, region, box)
     if layer.kind != "rgb":
         painted = replace(painted, skip=walk.state.skip)
     else:
@@ -160,19 +162,24 @@ def reach_px(generator: Generator, first: Layer) -> int:
 
 def _visible(
     branches: Sequence[Branch], layer: Layer, region: Region
-) -> Iterator[tuple[Branch, Tensor, Region]]:
-    """The codes that show in a window, lowest first, each with its alpha and its part of it."""
+) -> list[tuple[Branch, Tensor, Region]]:
+    """The codes that show in a window, lowest first, each with its alpha and its part of it.
+
+    The lowest one is what the others are laid upon: it has a part wherever they leave one bare.
+    """
     alphas = [_tensor(branch, layer, region) for branch in branches]
     hidden = torch.zeros((), dtype=torch.bool)
     shown = []
+    bare = region
     for branch, alpha in reversed(list(zip(branches, alphas, strict=True))):
-        box = _box((alpha > 0) & ~hidden.to(alpha.device), region)
+        hidden = hidden.to(alpha.device)
+        box = _box((alpha > 0) & ~hidden, region)
         if box is not None:
             shown.append((branch, alpha, box))
-        hidden = hidden.to(alpha.device) | (alpha >= 1)
+            bare = _box(~hidden, region) or region
+        hidden = hidden | (alpha >= 1)
     lowest, alpha, _ = shown.pop()
-    yield lowest, alpha, region  # it is what the others are laid upon
-    yield from reversed(shown)
+    return [(lowest, alpha, bare), *reversed(shown)]
 
 
 def _tensor(branch: Branch, layer: Layer, region: Region) -> Tensor:
@@ -193,9 +200,15 @@ def _box(seen: Tensor, region: Region) -> Region | None:
         whole = seen.dim() < 4 or seen.shape[dim] == 1
         spans.append((0, size) if whole else (int(places[0]), int(places[-1]) + 1))
     (top, bottom), (left, right) = spans
-    if (bottom - top) * (right - left) > WORTH_CUTTING * region.height * region.width:
-        return region
-    return Region(region.top + top, region.left + left, bottom - top, right - left)
+    box = Region(region.top + top, region.left + left, bottom - top, right - left)
+    return region if box.area > WORTH_CUTTING * region.area else box
+
+
+def _around(a: Region, b: Region, region: Region) -> Region:
+    """The smallest part of a window that holds two parts of it; all of it when that is large."""
+    top, left = min(a.top, b.top), min(a.left, b.left)
+    box = Region(top, left, max(a.bottom, b.bottom) - top, max(a.right, b.right) - left)
+    return region if box.area > WORTH_CUTTING * region.area else box
 
 
 def _alike(a: Branch, b: Branch, layer: Layer) -> bool:
@@ -265,6 +278,21 @@ def _reach(layer: Layer, state: LayerState, start: int, length: int, size: int) 
     return (low, high) if layer.kind == "conv0" else (2 * low, 2 * high)
 
 
+def _spread(state: LayerState, box: Region, region: Region) -> LayerState:
+    """What was drawn on a part of a window, with room around it for what will hide the rest."""
+    if box == region:
+        return state
+    left, top = box.left - region.left, box.top - region.top
+    room = (left, region.width - left - box.width, top, region.height - top - box.height)
+
+    def widened(x: Tensor | None) -> Tensor | None:
+        return None if x is None else F.pad(x, room)
+
+    if state.skip is not None:
+        return replace(state, skip=widened(state.skip))
+    return replace(state, features=F.pad(state.features, room), shortcut=widened(state.shortcut))
+
+
 def _lay(
     below: LayerState, above: LayerState, alpha: Tensor, region: Region, box: Region
 ) -> LayerState:
@@ -283,7 +311,7 @@ def _lay(
         if box == region:
             return torch.lerp(lower, upper, _as(cut, upper))
         part = lower[:, :, rows, columns]
-        result = lower.clone()
+        result = lower.clone() if torch.is_grad_enabled() else lower  # it belongs to this layer
         result[:, :, rows, columns] = torch.lerp(part, upper, _as(cut, upper))
         return result
 

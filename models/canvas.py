@@ -40,6 +40,11 @@ class Region:
         """One past the last column."""
         return self.left + self.width
 
+    @property
+    def area(self) -> int:
+        """How many cells it has."""
+        return self.height * self.width
+
     def times(self, factor: int) -> Region:
         """The same window in cells that are `factor` times smaller."""
         return Region(*(factor * n for n in (self.top, self.left, self.height, self.width)))

@@ -8,6 +8,7 @@ OP_MODULES = (
     "ops.align",
     "ops.codes",
     "ops.synthesis",
+    "ops.panorama",
     "ops.inversion",
     "ops.directions",
     "ops.measures",

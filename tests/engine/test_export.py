@@ -1,5 +1,6 @@
 """Files that say which values they can hold, and appear whole or not at all."""
 
+import io
 from hashlib import sha256
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from engine.errors import ItemError
 from engine.export import encode_file, export_value
 from engine.jobs import Export, FromItem
-from engine.values import Mask, Scalar
+from engine.values import Image, Mask, Scalar
 
 
 def dot() -> Mask:
@@ -26,8 +27,35 @@ def export(path: Path) -> Export:
 def test_a_format_that_cannot_hold_a_value_says_so(tmp_path: Path) -> None:
     with pytest.raises(ItemError, match="a Scalar cannot be written as"):
         encode_file(Scalar((1,)), export(tmp_path / "a.png"))
-    with pytest.raises(ItemError, match="no such output format 'tiff'"):
-        encode_file(Scalar((1,)), export(tmp_path / "a.tiff"))
+    with pytest.raises(ItemError, match="no such output format 'bmp'"):
+        encode_file(Scalar((1,)), export(tmp_path / "a.bmp"))
+
+
+def test_a_picture_too_long_for_a_format_is_told_which_take_it(tmp_path: Path) -> None:
+    import torch
+
+    for kind, longest in (("jpeg", 65_500), ("webp", 16_383)):
+        long = Mask(torch.ones(1, 1, 1, longest + 1))
+        with pytest.raises(ItemError, match=rf"at most {longest} a side\): write it as \.png or"):
+            encode_file(long, export(tmp_path / f"a.{kind}"))
+
+
+@pytest.mark.parametrize("kind", ["png", "tiff"])
+@pytest.mark.parametrize("size", [(3, 100_000), (70_000, 2), (40, 30)])
+def test_long_pictures_are_written_band_by_band(
+    tmp_path: Path, kind: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from PIL import Image as Pillow
+
+    monkeypatch.setattr("engine.export._BAND_PX", 90_000)
+    data = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    content = encode_file(Image(data), export(tmp_path / f"a.{kind}"))
+    assert content.startswith(b"II+\0" if kind == "tiff" else b"\x89PNG")  # "+": a BigTIFF
+    with Pillow.open(io.BytesIO(content)) as picture:
+        found = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
+    expected = ((data[0] + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0)
+    assert torch.equal(found, expected.flatten())
 
 
 def test_what_was_written_is_told(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ def output(text: str):
         ("from: picture, to: '{photo.rel}_{s}.JPG'", "jpeg"),
         ("from: picture, to: 'x/{s}/{photo.index:04d}.jpeg'", "jpeg"),
         ("from: face, to: '{photo.name}', format: webp", "webp"),
+        ("from: face, to: '{photo.stem}.TIF'", "tiff"),
         ("from: face, to: '{photo.stem}{photo.ext}', format: jpg", "jpeg"),
         ("from: code, to: '{photo.dir}/{photo.stem}.safetensors'", "safetensors"),
         ("from: sheet, to: 'sheets/{photo.dir}/sheet.jpg'", "jpeg"),

@@ -32,14 +32,14 @@ def image() -> Image:
     return Image(torch.linspace(-1, 1, 3 * 16 * 16).view(1, 3, 16, 16))
 
 
-@pytest.mark.parametrize("kind", ["png", "jpg", "webp", "safetensors"])
+@pytest.mark.parametrize("kind", ["png", "jpg", "webp", "tiff", "safetensors"])
 def test_every_format_carries_it(kind: str, tmp_path: Path) -> None:
     path = tmp_path / f"x.{kind}"
     path.write_bytes(encode_file(image(), export(kind)))
     assert read_provenance(path) == TEXT
 
 
-@pytest.mark.parametrize("kind", ["png", "jpg", "webp", "safetensors"])
+@pytest.mark.parametrize("kind", ["png", "jpg", "webp", "tiff", "safetensors"])
 def test_none_means_none(kind: str, tmp_path: Path) -> None:
     path = tmp_path / f"x.{kind}"
     path.write_bytes(encode_file(image(), export(kind, "")))
@@ -47,7 +47,7 @@ def test_none_means_none(kind: str, tmp_path: Path) -> None:
 
 
 def test_equal_values_give_equal_bytes() -> None:
-    for kind in ("png", "jpg", "webp", "safetensors"):
+    for kind in ("png", "jpg", "webp", "tiff", "safetensors"):
         assert encode_file(image(), export(kind)) == encode_file(image(), export(kind))
 
 

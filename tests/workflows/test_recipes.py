@@ -18,6 +18,7 @@ SMALL = {
     "direction_sheet": ("count=1", "attributes=[smile]", "strengths=[-1, 1]"),
     "interpolation": ("count=1", "steps=[0, 1]"),
     "learn_directions": ("count=100", "attributes=[smile]"),
+    "panorama": (),
     "quickstart": ("steps=2", "attributes=[smile]", "strengths=[1]"),
     "sample_sheet": ("count=2",),
     "style_mixing": (),
