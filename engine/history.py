@@ -37,7 +37,8 @@ class ItemRow:
 class RunRecord:
     """One run as its ledger tells it. Without `finished` it still goes on, or was killed.
 
-    `counts` are items by step and status; `seconds` is the work done in each step.
+    `counts` are items by step and status; `seconds` is the work this run did in each step, `spent`
+    the work that all its items took when they were made.
     """
 
     run: int
@@ -48,7 +49,13 @@ class RunRecord:
     running: bool
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
+    spent: Mapping[str, float] = field(default_factory=dict)
     outputs: Mapping[str, OutputRow] = field(default_factory=dict)
+
+    @property
+    def part(self) -> str:
+        """The flags that made this a run of a part of its workflow; empty for a whole one."""
+        return str(self.info.get("part", ""))
 
     def covered(self, row: ItemRow) -> bool:
         """Whether an item that was set aside is missed by nothing: a coalesce took another."""
@@ -79,12 +86,14 @@ def load_run(run_dir: Path) -> RunRecord:
         run, started, finished, info, summary = row
         counts: dict[str, dict[str, int]] = {}
         seconds: dict[str, float] = {}
+        spent: dict[str, float] = {}
         query = (
             "SELECT step, status, count(*), sum(seconds) FROM items WHERE run = ? "
             "GROUP BY step, status"
         )
         for step, status, count, took in db.execute(query, (run,)):
             counts.setdefault(step, {})[status] = count
+            spent[step] = spent.get(step, 0.0) + took
             seconds[step] = seconds.get(step, 0.0) + (took if status in _WORKED else 0.0)
         return RunRecord(
             run,
@@ -95,6 +104,7 @@ def load_run(run_dir: Path) -> RunRecord:
             is_running(run_dir),
             counts,
             seconds,
+            spent,
             read_outputs(db),
         )
 

@@ -21,7 +21,8 @@ class StepLine:
     op: str
     axes: str
     tally: Tally
-    seconds: float
+    seconds: float  # of this run
+    in_all: float = 0.0  # what its items took whenever they were made
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ class Page:
     moments: Sequence[float] = ()  # when each computed item was done, seconds from the start
     saved_seconds: float = 0.0
     stale: Sequence[str] = ()
+    part: str = ""  # the flags of a run that did only a part of its workflow
     facts: Sequence[Fact] = ()
     params: Sequence[Fact] = ()
     models: Sequence[Fact] = ()

@@ -1,5 +1,6 @@
 """ledger -> report.html: what a run was asked, did, made and set aside."""
 
+import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -41,7 +42,12 @@ def read_page(run_dir: Path) -> Page:
     refused = load_items(run_dir, status="quarantined")
     moments, saved = load_times(run_dir)
     out = run_dir.parent
-    present = [row for row in run.outputs.values() if (out / row.path).exists()]
+    asked = _asked(run_dir, run)
+    present = [
+        row
+        for row in run.outputs.values()
+        if (asked is None or row.path in asked) and (out / row.path).exists()
+    ]
     drawn = read_outline(run.info["outline"])
     return Page(
         title=str(run.info["name"]),
@@ -57,6 +63,7 @@ def read_page(run_dir: Path) -> Page:
         moments=moments,
         saved_seconds=saved,
         stale=run.summary.get("stale", ()),
+        part=run.part,
         facts=[
             *_facts({"workflow": run.info["file"], "command": run.info["command"]}),
             *_facts({"outputs": run.info["out"], "machine": run.info["machine"]}),
@@ -79,6 +86,15 @@ def state_of(run: RunRecord) -> str:
     return {0: "done", 3: "partial"}.get(code, "interrupted" if code > STOPPED else "failed")
 
 
+def _asked(run_dir: Path, run: RunRecord) -> set[str] | None:
+    """The files that a finished run was to make, which need not be all that lie there."""
+    try:
+        told = json.loads((run_dir / "manifest.json").read_text()) if run.finished else None
+        return None if told is None else {output["path"] for output in told["outputs"]}
+    except (OSError, ValueError):
+        return None
+
+
 def _steps(drawn: Outline) -> list[Any]:
     return [node for node in drawn.nodes if node.kind == "step"]
 
@@ -89,9 +105,10 @@ def _line(name: str, op: str, axes: Sequence[str], run: RunRecord) -> StepLine:
     took = run.seconds.get(name, 0.0)
     done, cached, refused, skipped = (counts.get(fate, 0) for fate in _FATES)
     text = plural(done + cached + refused + skipped, "item")
-    text += f" · {duration(took)}" if took >= 0.05 else ""
+    shown = took or run.spent.get(name, 0.0)  # a repeat tells what it took when it was made
+    text += f" · {duration(shown)}" if shown >= 0.05 else ""
     tally = Tally(done, cached, refused, skipped, text)
-    return StepLine(name, op, " × ".join(axes), tally, took)
+    return StepLine(name, op, " × ".join(axes), tally, took, run.spent.get(name, 0.0))
 
 
 def _chosen(rows: Sequence[OutputRow], out: Path) -> list[Wanted]:

@@ -26,6 +26,8 @@ class RunStatus:
     steps: Mapping[str, Mapping[str, int]]
     refused: tuple[ItemRow, ...]
     covered: frozenset[tuple[str, int]] = frozenset()
+    part: str = ""
+    in_all: float = 0.0  # seconds that the items took whenever they were made
 
     def as_json(self) -> dict[str, Any]:
         """The status as `--json` prints it."""
@@ -43,7 +45,10 @@ class RunStatus:
 
     def as_text(self) -> str:
         """The status for people."""
-        lines = [f"{STATES[self.state]} ({duration(self.seconds)})"]
+        made = f"; its items took {duration(self.in_all)} in all" if self.in_all >= 0.05 else ""
+        lines = [f"{STATES[self.state]} ({duration(self.seconds)}{made})"]
+        if self.part:
+            lines.append(f"  only a part of the workflow was asked for: {self.part}")
         width = max((len(name) for name in self.steps), default=0)
         for name, counts in self.steps.items():
             told = ", ".join(f"{number(count)} {fate}" for fate, count in counts.items())
@@ -88,4 +93,6 @@ def read_status(out: Path) -> RunStatus:
         steps={name: run.counts[name] for name in _in_order(run)},
         refused=tuple(items),
         covered=frozenset((row.step, row.item) for row in items if run.covered(row)),
+        part=run.part,
+        in_all=round(sum(run.spent.values()), 3),
     )

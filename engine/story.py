@@ -18,7 +18,7 @@ from engine.drawing import Node, Outline, outline
 from engine.items import Items
 from engine.ledger import OutputRow
 from engine.params import AsTyped
-from engine.session import Session
+from engine.session import Request, Session
 from engine.shots import PICTURES
 from engine.values import Alignment, Image
 
@@ -46,7 +46,14 @@ def opening(session: Session) -> dict[str, Any]:
         "machine": machine(),
         "outline": asdict(outline(graph)),
         "again": _again(session),
+        "part": part_of(session.request),
     }
+
+
+def part_of(request: Request) -> str:
+    """The flags that make a run do only a part of its workflow; empty for all of it."""
+    until = [f"--until {request.until}"] * bool(request.until)
+    return ", ".join(until + [f"--limit {request.limit}"] * (request.limit is not None))
 
 
 def _again(session: Session) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from engine.report import read_page
+from engine.status import read_status
 from run_workflow import main, plan, run
 
 WORKFLOW = """\
@@ -105,6 +107,9 @@ def test_a_repeated_run_computes_nothing(place: Place, capsys: pytest.CaptureFix
     assert result["steps"]["small"]["quarantined"] == 1
     assert result["steps"]["framed"]["skipped"] == 2
     assert {name: (place.out / name).read_bytes() for name in names(place.out)} == before
+    [small, *_] = read_page(place.out / ".run").steps
+    assert small.seconds == 0
+    assert small.in_all > 0  # what it took in the run that made it
 
 
 def test_a_run_that_cannot_begin_still_answers(
@@ -143,6 +148,11 @@ def test_limit_until_and_force(place: Place, capsys: pytest.CaptureFixture[str])
     result = place.run(capsys, "--limit", "1", "--until", "small", "--force", "small")
     assert list(result["steps"]) == ["small"]
     assert result["steps"]["small"]["done"] == 1
+    page = read_page(place.out / ".run")
+    assert (page.part, page.outputs) == ("--until small, --limit 1", 0)  # not those of other runs
+    assert "only a part of the workflow was asked for: --until" in (
+        read_status(place.out).as_text()
+    )
     assert main(place.command("run", "--force", "smal")) == 2
     assert "did you mean 'small'" in capsys.readouterr().err
 

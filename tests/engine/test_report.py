@@ -72,6 +72,7 @@ def test_the_page_tells_the_run(out: Path) -> None:
     [line] = page.steps
     assert (line.tally.done, line.tally.cached, line.tally.quarantined) == (1, 1, 1)
     assert line.tally.text == "3 items · 1.5 s"
+    assert (line.seconds, line.in_all) == (1.5, 31.5)
     assert page.saved_seconds == 30.0
     assert page.outputs == 1
     [shot] = page.shots
