@@ -1,10 +1,17 @@
 """Numbers that say how alike pictures are, for `when`, outputs and the report."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from engine.errors import ShapeError
-from engine.op import op
+from engine.errors import OpError, ShapeError
+from engine.op import Range, op
 from engine.values import Image, Network, Scalar
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Axis = Literal["horizontal", "vertical"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +56,84 @@ def measure(a: Image, b: Image, model: Network) -> Likeness:
         Scalar(tuple(round(value, 5) for value in ssim(a.data, b.data).tolist())),
         Scalar(near),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Seam:
+    """What `measure_seam` gives: seam ratio on average and at worst, and the step in Lab."""
+
+    ratio: Scalar
+    worst: Scalar
+    step: Scalar
+
+
+@op(version=1, batch=4)
+def measure_seam(
+    image: Image,
+    *,
+    period: Annotated[int, Range(0)] = 0,
+    offset: Annotated[int, Range(0)] = 0,
+    columns: list[int] = [],  # noqa: B006 (read, never changed)
+    axis: Axis = "horizontal",
+    closed: bool = False,
+) -> Seam:
+    """Measure how visible the joints of a picture are.
+
+    They lie at every `period` from `offset` on, or as listed in `columns`: a joint at column c is
+    between c - 1 and c. With `axis: vertical`, columns are rows.
+
+    Shapes: image [N, 3, H, W].  Units: period, offset, columns px; ratio and worst, the jump at
+    joints over the median jump elsewhere (1: invisible); step, standard deviations of the change
+    from 8 columns before to 8 after in Lab.
+    Raises: OpError if there is no joint, or it has no two sides.  Source: own.
+    """
+    from models import ModelError
+    from models.seams import measure_seams
+
+    data = _lying(image.data, axis)
+    first = offset if offset or closed or not period else period
+    found = [*columns, *(range(first, data.shape[3], period) if period else ())]
+    try:
+        seams = measure_seams(data, sorted(set(found)), closed)
+    except ModelError as error:
+        raise OpError(str(error)) from error
+    told = (seams.ratio, seams.worst, seams.step)
+    return Seam(*(Scalar(tuple(round(x, 4) for x in each.tolist())) for each in told))
+
+
+@op(version=1)
+def measure_high_band(
+    image: Image,
+    parents: Sequence[Image],
+    *,
+    period: Annotated[int, Range(0)] = 0,
+    start: Annotated[float, Range(-1, 2)] = 0.25,
+    end: Annotated[float, Range(-1, 2)] = 0.75,
+    axis: Axis = "horizontal",
+) -> Scalar:
+    """Measure how much fine detail is left where codes mix, against the pictures of codes alone.
+
+    The place of mixture lies from `start` to `end` of every `period`: 0.75 to 1.25 is about the
+    joints of a panorama.
+
+    Shapes: image [N, 3, H, W], parents [1, 3, H, period] -> value.
+    Units: period px (0: the picture's width); start, end in periods; value 1 where nothing is lost,
+    0.5 after a cross-fade of unrelated textures (variance of the Laplacian).
+    Raises: ShapeError if a parent is not of one period's size, or nothing lies in between.
+    Source: own, after Pech-Pacheco et al. 2000 (variance of the Laplacian).
+    """
+    from models import ModelError
+    from models.seams import high_band
+
+    data = _lying(image.data, axis)
+    pictures = [_lying(parent.data, axis) for parent in parents]
+    try:
+        kept = high_band(data, pictures, period or data.shape[3], start, end)
+    except ModelError as error:
+        raise ShapeError(str(error)) from error
+    return Scalar(tuple(round(x, 4) for x in kept.tolist()))
+
+
+def _lying(data: "Tensor", axis: Axis) -> "Tensor":
+    """A picture turned so that what was measured along `axis` is measured along its columns."""
+    return data if axis == "horizontal" else data.transpose(2, 3)

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from engine.errors import ShapeError
+from engine.errors import OpError, ShapeError
 from engine.values import Image, Network
-from ops.measures import measure
+from ops.measures import measure, measure_high_band, measure_seam
 
 
 def test_equal_pictures_are_as_alike_as_can_be(model: Network) -> None:
@@ -24,3 +24,38 @@ def test_a_tenth_of_the_range_is_twenty_decibels(model: Network) -> None:
 def test_other_sizes_are_refused(model: Network) -> None:
     with pytest.raises(ShapeError, match=r"a is \[24, 24\], b \[24, 25\]: resize one"):
         measure(Image(torch.zeros(1, 3, 24, 24)), Image(torch.zeros(1, 3, 24, 25)), model)
+
+
+def test_seams_every_period_and_as_listed() -> None:
+    data = 0.2 * torch.randn(2, 3, 32, 256, generator=torch.Generator().manual_seed(1))
+    data[1, :, :, 128:192] += 0.6
+    by_period = measure_seam(Image(data), period=64)
+    assert by_period.ratio.data[0] == pytest.approx(1, abs=0.1)
+    assert by_period.worst.data[1] > 2
+    listed = measure_seam(Image(data), columns=[192, 64, 128])
+    assert listed == by_period
+    shifted = measure_seam(Image(data), period=64, offset=32)
+    assert shifted.worst.data[1] < 1.2
+    upright = Image(data.transpose(2, 3).contiguous())
+    assert measure_seam(upright, period=64, axis="vertical") == by_period
+    assert measure_seam(Image(data), period=64, closed=True).ratio != by_period.ratio
+
+
+def test_a_seam_outside_of_the_picture_is_refused() -> None:
+    image = Image(torch.zeros(1, 3, 8, 64))
+    with pytest.raises(OpError, match="no column"):
+        measure_seam(image)
+    with pytest.raises(OpError, match="column 80"):
+        measure_seam(image, columns=[80])
+
+
+def test_detail_against_the_parents() -> None:
+    a, b = (
+        Image(torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(n))) for n in (1, 2)
+    )
+    mixed = Image((a.data + b.data) / 2)
+    assert measure_high_band(mixed, (a, b)).data[0] == pytest.approx(0.5, abs=0.05)
+    strip = Image(a.data.repeat(1, 1, 1, 3))
+    assert measure_high_band(strip, (a,), period=64, start=0.75, end=1.25).data[0] > 0.9
+    with pytest.raises(ShapeError, match="one period"):
+        measure_high_band(strip, (a,))
