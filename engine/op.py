@@ -119,6 +119,7 @@ class OpOptions:
     cache: bool
     endless: bool
     needs: tuple[Needs, ...] = ()
+    check: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +168,7 @@ def op(
     cache: bool = True,
     endless: bool = False,
     needs: Sequence[Needs] = (),
+    check: Callable[..., object] | None = None,
 ) -> Callable[[F], F]:
     """Mark a function as an op.
 
@@ -177,6 +179,8 @@ def op(
     cache: whether results go to disk by default; cheap ops say no.
     endless: no default timeout (training).
     needs: optional packages it cannot do without.
+    check: a function of its module that judges settings before a run, as `engine.early` asks it:
+      (settings, resolution of each model slot) -> pairs of a setting and what is wrong with it.
     Raises: TypeError without a version, as by a bare `@op`.
     """
     if bare is not None or version < 1:
@@ -184,7 +188,8 @@ def op(
 
     def mark(function: F) -> F:
         most = batch_cuda or batch
-        options = OpOptions(version, batch, most, fixed, cache, endless, tuple(needs))
+        judge = check.__name__ if check else ""
+        options = OpOptions(version, batch, most, fixed, cache, endless, tuple(needs), judge)
         function.__op__ = options  # type: ignore[attr-defined]
         return function
 

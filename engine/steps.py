@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from engine import given_settings, matrix, packages, slots, sources, wiring
+from engine import early, given_settings, matrix, packages, slots, sources, wiring
 from engine.axes import AxisError, Gathering, Incoming, Joined, gathered, join, pair_up, project
 from engine.axes import read_through as through
 from engine.coalesce import coalesce_op
@@ -223,6 +223,7 @@ def _finish(scope: Scope, parts: Parts, joined: Joined, gather: Gather | None) -
     spec, op, run = parts.spec, parts.op, scope.spec.run
     _check_known(scope, parts, joined)
     slots.check_families(scope, spec, parts.models, parts.bound)
+    early.check(scope, spec, op, parts.settings, parts.models)
     model, info = slots.yielded(scope, parts.models, list(parts.bound.values()))
     nodes = _nodes(scope, parts)
     upstream = project([rule for node in nodes for rule in node.allowed], joined.axes)

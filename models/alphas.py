@@ -15,6 +15,7 @@ from torch import Tensor
 from models.blend import Alpha
 from models.canvas import Region
 from models.config import Layer
+from models.errors import ModelError
 
 Axis: TypeAlias = Literal["horizontal", "vertical"]
 #: Shares of several codes at a place; they add up to 1.
@@ -41,6 +42,64 @@ def ramp(axis: Axis = "horizontal", start: float = 0.25, end: float = 0.75) -> A
         return along(((place - start) / (end - start)).clamp(0, 1), axis)
 
     return alpha
+
+
+def cells(axis: Axis = "horizontal", plateau: float = 0.25) -> Alpha:
+    """The reference's ramp: its plateaus and steps are counted in cells of each resolution.
+
+    At 4 cells it is a hard cut. For native canvases only.
+    Source: Chong et al. 2021, arXiv:2111.01619 (as released).
+    """
+
+    def alpha(layer: Layer, region: Region) -> Tensor:
+        flat = int(layer.resolution * plateau)
+        middle = torch.linspace(0, 1, layer.resolution - 2 * flat)
+        values = torch.cat([torch.zeros(flat), middle, torch.ones(flat)])
+        first = region.left if axis == "horizontal" else region.top
+        size = region.width if axis == "horizontal" else region.height
+        return along(values[first : first + size], axis)
+
+    return alpha
+
+
+def tents(count: int, axis: Axis = "horizontal", plateau: float = 0.25) -> list[Alpha]:
+    """Alphas of codes in a row: plateaus at both ends, and one even ramp from each to the next."""
+    if count == 2:
+        return [constant(1.0), ramp(axis, plateau, 1 - plateau)]
+    step = (1 - 2 * plateau) / (count - 1)
+
+    def tent(k: int) -> Weight:
+        def weight(layer: Layer, region: Region) -> Tensor:
+            place = centers(layer, region, axis).clamp(plateau, 1 - plateau) - plateau
+            if step == 0:
+                nearest = (centers(layer, region, axis) * count).floor().clamp(0, count - 1)
+                return along((nearest == k).float(), axis)
+            return along((1 - (place / step - k).abs()).clamp(0, 1), axis)
+
+        return weight
+
+    return shares([tent(k) for k in range(count)])
+
+
+def even(weights: Sequence[float]) -> list[Alpha]:
+    """Alphas that give codes these shares everywhere. Raises: ModelError if they add up to 0."""
+    if min(weights) < 0 or sum(weights) <= 0:
+        raise ModelError(f"shares {list(weights)}: none may be below 0, and not all 0")
+    totals = [sum(weights[: k + 1]) for k in range(len(weights))]
+    return [
+        constant(weight / total if weight else 0.0)
+        for weight, total in zip(weights, totals, strict=True)
+    ]
+
+
+def stepped(early: Alpha, late: Alpha, count: int) -> Alpha:
+    """One alpha for the first `count` layers of the walk, another for the rest."""
+    return lambda layer, region: (early if layer.index < count else late)(layer, region)
+
+
+def within(alpha: Alpha, mask: Alpha) -> Alpha:
+    """An alpha where a mask holds, nothing elsewhere."""
+    return lambda layer, region: alpha(layer, region) * mask(layer, region)
 
 
 def from_mask(mask: Tensor) -> Alpha:

@@ -174,10 +174,14 @@ def _visible(
     for branch, alpha in reversed(list(zip(branches, alphas, strict=True))):
         hidden = hidden.to(alpha.device)
         box = _box((alpha > 0) & ~hidden, region)
+        if box is not None and alpha.shape[0] > 1:
+            box = region  # an item's numbers must not hang on its neighbours' masks
         if box is not None:
             shown.append((branch, alpha, box))
             bare = _box(~hidden, region) or region
         hidden = hidden | (alpha >= 1)
+    if hidden.dim() == 4 and hidden.shape[0] > 1:
+        bare = region
     lowest, alpha, _ = shown.pop()
     return [(lowest, alpha, bare), *reversed(shown)]
 

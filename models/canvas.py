@@ -131,6 +131,13 @@ def seeded_field(seeds: Sequence[int], device: torch.device | None = None) -> No
     return field
 
 
+def noise_field(generator: Generator, kind: str, seeds: Sequence[int], items: int) -> NoiseField:
+    """The noise called "const", "seeded" (by one seed per item, 0 if none are given) or "none"."""
+    if kind == "seeded":
+        return seeded_field(tuple(seeds) or (0,) * items, generator.w_avg.device)
+    return fixed_field(generator) if kind == "const" else no_noise
+
+
 def wrapped(field: NoiseField, canvas: Canvas) -> NoiseField:
     """Noise on a closed canvas: what lies past one side is what lies at the other."""
 

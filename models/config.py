@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from difflib import get_close_matches
 from typing import Literal
 
 from models.errors import ModelError
@@ -143,3 +144,32 @@ def layer_table(config: GeneratorConfig) -> tuple[Layer, ...]:
             start += width_in
             noise += kind != "rgb"
     return tuple(layers)
+
+
+def choose_layers(config: GeneratorConfig, given: str | int) -> tuple[int, int]:
+    """The first and last place in the walk of layers given as "all", "32" or "8..32.conv1".
+
+    A resolution means all its layers; an end that is left out is the walk's own.
+    Raises: ModelError naming the layers there are.
+    """
+    table = layer_table(config)
+    text = str(given)
+    if text == "all":
+        return 0, len(table) - 1
+    start, dots, end = text.partition("..")
+    first = _layers_called(table, start)[0] if start or not dots else 0
+    last = _layers_called(table, end if dots else start)[-1] if end or not dots else len(table) - 1
+    if first > last:
+        raise ModelError(f"layers '{text}': {table[first].name} comes after {table[last].name}")
+    return first, last
+
+
+def _layers_called(table: tuple[Layer, ...], name: str) -> list[int]:
+    """The places of the layers that a name or a resolution means."""
+    found = [layer.index for layer in table if name.strip() in (layer.name, str(layer.resolution))]
+    if not found:
+        names = [layer.name for layer in table]
+        near = get_close_matches(name, names, n=1)
+        guess = f"; did you mean '{near[0]}'?" if near else ""
+        raise ModelError(f"layer '{name}' does not exist{guess}; there are {', '.join(names)}")
+    return found

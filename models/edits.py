@@ -37,18 +37,22 @@ class Sides:
 class Shift:
     """A move of features: what stands at a place plus (dy, dx) is laid over it by `alpha`.
 
+    With `swap` what stood there is laid over the place it came from.
     Shapes: alpha [1 or N, 1, h, w] at the resolution that is edited. Units: dy, dx cells.
     """
 
     dy: int
     dx: int
     alpha: Tensor
+    swap: bool = False
 
 
 def padded(sides: Sides, mode: PadMode) -> Edit:
     """Features that go on beyond their sides. Raises: ModelError if a mirror is too short."""
 
     def edit(walk: Walk) -> Walk:
+        if sides == Sides():
+            return walk
         limit = {"reflect": -1, "circular": 0}.get(mode)
         if limit is not None:
             for name, size in (("height", walk.region.height), ("width", walk.region.width)):
@@ -91,8 +95,14 @@ def shifted(shifts: Sequence[Shift]) -> Edit:
 
 
 def _moved(x: Tensor, shift: Shift) -> Tensor:
+    alpha = shift.alpha.to(x.dtype).to(x.device)
     there = torch.roll(x, (-shift.dy, -shift.dx), (2, 3))
-    return torch.lerp(x, there, shift.alpha.to(x.dtype).to(x.device).expand_as(x))
+    moved = torch.lerp(x, there, alpha.expand_as(x))
+    if not shift.swap:
+        return moved
+    back = torch.roll(x, (shift.dy, shift.dx), (2, 3))
+    came_from = torch.roll(alpha, (shift.dy, shift.dx), (2, 3))
+    return torch.lerp(moved, back, came_from.expand_as(x))
 
 
 def _changed(walk: Walk, change: Callable[[Tensor], Tensor]) -> Walk:

@@ -10,6 +10,8 @@ OP_MODULES = (
     "ops.synthesis",
     "ops.panorama",
     "ops.inversion",
+    "ops.features",
+    "ops.spatial",
     "ops.directions",
     "ops.measures",
 )

@@ -16,12 +16,16 @@ RECIPES = sorted((ROOT / "workflows").glob("*.yaml"))
 SMALL = {
     "align_only": ("size=32",),
     "direction_sheet": ("count=1", "attributes=[smile]", "strengths=[-1, 1]"),
+    "interpolate_features": ("count=1",),
     "interpolation": ("count=1", "steps=[0, 1]"),
     "learn_directions": ("count=100", "attributes=[smile]"),
+    "pad_and_resize": ("count=1",),
     "panorama": (),
     "quickstart": ("steps=2", "attributes=[smile]", "strengths=[1]"),
     "sample_sheet": ("count=2",),
+    "shifts": ("count=1", "variants=[0]"),
     "style_mixing": (),
+    "transfer_attribute": ("count=1",),
 }
 
 

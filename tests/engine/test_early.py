@@ -1,0 +1,60 @@
+"""What ops say against settings before a run: for every matrix value, never for fields."""
+
+from pathlib import Path
+
+import pytest
+
+from engine.errors import SpecError
+from run_workflow import plan
+
+HEAD = "version: 1\nmodels: {m: portraits-128}\nsources: {c: {samples: {count: 2, seed: 1}}}\n"
+
+
+def complaint(tmp_path: Path, step: str) -> str:
+    path = tmp_path / "w.yaml"
+    output = "outputs: [{from: p, to: '{c.index}_{k}.png'}]" if "matrix" in step else ""
+    output = output or "outputs: [{from: p, to: '{c.index}.png'}]"
+    path.write_text(f"{HEAD}steps:\n  p: {step}\n{output}\n")
+    try:
+        plan(path, out=tmp_path / "out")
+    except SpecError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        ("{op: resize_features, in: {latent: c}, with: {width: 250}}", "such as 240 or 256"),
+        ("{op: pad_features, in: {latent: c}, with: {left: 8}}", "at most 7 of 16 px"),
+        ("{op: pad_features, in: {latent: c}, with: {at: 10}}", "has 4, 8, 16, 32, 64, 128"),
+        (
+            "{op: shift_features, in: {latent: c}, with: {moves: [[0, 0, 0.5, 0.5, 0.7, 0]]}}",
+            "sticks out",
+        ),
+        (
+            "{op: resize_features, in: {latent: c}, with: {width: '${matrix.k}'},"
+            " matrix: {k: [128, 200]}}",
+            "(matrix k = 200)",
+        ),
+        (
+            "{op: transfer_attribute, in: {target: c, reference: c}, with: {box: [0, 0, 2, 2]}}",
+            "",
+        ),
+        (
+            "{op: transfer_attribute, in: {target: c, reference: c}, with: {box: [0, 0, 200, 9]}}",
+            "which has 128 px across",
+        ),
+    ],
+)
+def test_settings_are_judged_where_they_stand(tmp_path: Path, step: str, message: str) -> None:
+    found = complaint(tmp_path, step)
+    assert message in found
+    assert bool(found) == bool(message)
+    if message:
+        assert "w.yaml:5:" in found
+
+
+def test_what_a_field_decides_is_left_to_the_run(tmp_path: Path) -> None:
+    step = "{op: resize_features, in: {latent: c}, with: {width: '${c.index}'}}"
+    assert complaint(tmp_path, step) == ""

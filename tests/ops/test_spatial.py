@@ -1,0 +1,195 @@
+"""Features padded, scaled and shifted: exactness, sizes, and what is refused before the run."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engine.errors import OpError
+from engine.op import Seed
+from engine.values import Latent, Network, split
+from models.stylegan2 import Generator
+from ops.spatial import pad_features, resize_features, sample_shifts, shift_features
+from ops.synthesis import synthesize
+from tests.ops.test_features import codes, small
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+@pytest.fixture
+def one(w: Latent) -> Latent:
+    return next(split(w))
+
+
+@pytest.fixture
+def plain(one: Latent, model: Network) -> torch.Tensor:
+    return synthesize(one, model).data
+
+
+def test_edits_of_nothing_give_the_plain_picture(
+    model: Network, one: Latent, plain: torch.Tensor
+) -> None:
+    for at in (4, 8, 16, 32):
+        for mode in ("replicate", "reflect", "circular"):
+            assert torch.equal(pad_features(one, model, at=at, mode=mode).data, plain)  # type: ignore[arg-type]
+        assert torch.equal(resize_features(one, model, at=at).data, plain)
+        assert torch.equal(resize_features(one, model, at=at, width=32, height=32).data, plain)
+    box = (0.25, 0.25, 0.5, 0.5)
+    assert torch.equal(shift_features(one, model, moves=[(*box, 0.25, 0.25)]).data, plain)
+    moved = [(*box, 0.5, 0.5)]
+    assert torch.equal(shift_features(one, model, moves=moved, strength=0.0).data, plain)
+    assert torch.equal(shift_features(one, model, moves=[]).data, plain)
+
+
+@pytest.mark.parametrize("at", [4, 8, 16, 32])
+def test_a_picture_grows_by_whole_cells_on_any_side(model: Network, one: Latent, at: int) -> None:
+    cell = 32 // at
+    grown = pad_features(one, model, at=at, left=1, right=2, top=3, mode="replicate")
+    assert grown.data.shape == (1, 3, 32 + 3 * cell, 32 + 3 * cell)
+    same = pad_features(
+        one, model, at=at, left=cell, right=2 * cell, top=3 * cell, unit="px", mode="replicate"
+    )
+    assert torch.equal(grown.data, same.data)
+    sized = resize_features(one, model, at=at, width=48 if at > 4 else 56, height=24)
+    assert sized.data.shape[2:] == (24, 48 if at > 4 else 56)
+
+
+def test_padding_the_last_resolution_pads_the_picture(
+    model: Network, one: Latent, plain: torch.Tensor
+) -> None:
+    grown = pad_features(one, model, at=32, left=4, bottom=7, mode="reflect").data
+    assert torch.equal(grown, torch.nn.functional.pad(plain, (4, 0, 0, 7), mode="reflect"))
+
+
+def test_the_reference_is_reproduced() -> None:
+    network = Network("soat", str(GOLDEN / "soat-256.pt"), "d", "f", 256, 14)
+    stored = np.load(GOLDEN / "soat-256.npz")
+    code = Latent(torch.from_numpy(stored["w_plus"][:1]), "w_plus", "f")
+    found = {
+        mode: pad_features(code, network, left=4, right=4, mode=mode, noise="none")  # type: ignore[arg-type]
+        for mode in ("reflect", "replicate", "circular")
+    }
+    found["horizontal"] = resize_features(code, network, width=512, noise="none")
+    found["vertical"] = resize_features(code, network, height=512, noise="none")
+    for name, image in found.items():
+        expected = torch.from_numpy(stored[f"spatial_{name}_no_noise"]).clamp(-1, 1)
+        torch.testing.assert_close(image.data[..., ::4, ::4], expected, atol=1e-3, rtol=0)
+
+
+def test_a_batch_equals_its_singles(model: Network, w: Latent) -> None:
+    both = Latent(w.data[:2], "w", w.family)
+    noise = {"noise": "seeded"}
+    for make in (
+        lambda x, s: pad_features(x, model, left=3, seed=s, **noise),  # type: ignore[arg-type]
+        lambda x, s: resize_features(x, model, width=64, seed=s, **noise),  # type: ignore[arg-type]
+        lambda x, s: sample_shifts(x, model, seed=s, **noise).image,  # type: ignore[arg-type]
+    ):
+        together = make(both, Seed((5, 6))).data
+        for i, (code, seed) in enumerate(zip(split(both), (5, 6), strict=True)):
+            alone = make(code, Seed((seed,))).data
+            torch.testing.assert_close(alone, together[i : i + 1], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("resolution", [256, 512])
+def test_large_generators_take_any_size_of_their_grid(tmp_path: Path, resolution: int) -> None:
+    network = small(tmp_path, resolution)
+    (code,) = codes(network, 1)
+    cell = resolution // 16
+    wide = resize_features(code, network, width=3 * resolution + cell, height=5 * cell, at=16)
+    assert wide.data.shape == (1, 3, 5 * cell, 3 * resolution + cell)
+    assert bool(torch.isfinite(wide.data).all())
+
+
+# --- shifts -----------------------------------------------------------------------------------
+
+
+def test_a_part_is_copied_and_the_rest_stays(
+    model: Network, one: Latent, plain: torch.Tensor
+) -> None:
+    """At the last resolution a hard shift is a copy of pixels."""
+    moves = [(2.0, 3.0, 8.0, 6.0, 20.0, 21.0)]
+    moved = shift_features(one, model, moves=moves, at=32, feather=0.0).data
+    expected = plain.clone()
+    expected[..., 21:27, 20:28] = plain[..., 3:9, 2:10]
+    assert torch.equal(moved, expected)
+    both = shift_features(one, model, moves=moves, at=32, feather=0.0, swap=True).data
+    expected[..., 3:9, 2:10] = plain[..., 21:27, 20:28]
+    assert torch.equal(both, expected)
+
+
+def test_a_shift_of_features_reaches_no_farther_than_its_layers(
+    model: Network, one: Latent, plain: torch.Tensor
+) -> None:
+    moved = shift_features(
+        one, model, moves=[(0.0, 0.0, 0.25, 0.25, 0.5, 0.0)], at=16, feather=0.0
+    ).data
+    changed = (moved != plain).any(1)[0].nonzero()
+    assert len(changed)
+    reach = 4 * (32 // 32) - 3 + 2  # up to 32 px, and the low-pass of the picture before it
+    assert int(changed[:, 1].min()) >= 16 - reach
+    assert int(changed[:, 1].max()) <= 23 + reach
+    assert int(changed[:, 0].max()) <= 7 + reach
+
+
+def test_fractions_and_pixels_mean_the_same(model: Network, one: Latent) -> None:
+    shares = shift_features(one, model, moves=[(0.0, 0.25, 0.5, 0.25, 0.25, 0.5)], at=8)
+    pixels = shift_features(one, model, moves=[(0.0, 8.0, 16.0, 8.0, 8.0, 16.0)], at=8)
+    assert torch.equal(shares.data, pixels.data)
+
+
+def test_variants_differ_repeat_and_can_be_made_again(
+    model: Network, one: Latent, plain: torch.Tensor
+) -> None:
+    made = [sample_shifts(one, model, variant=k, seed=Seed((9,))) for k in range(4)]
+    for i, variant in enumerate(made):
+        assert not torch.equal(variant.image.data, plain)
+        assert all(not torch.equal(variant.image.data, other.image.data) for other in made[:i])
+    again = sample_shifts(one, model, variant=2, seed=Seed((9,)))
+    assert torch.equal(again.image.data, made[2].image.data)
+    moves = [tuple(move) for move in json.loads(str(made[2].moves.data[0]))]
+    same = shift_features(one, model, moves=moves, at=8, feather=0.1)
+    assert torch.equal(same.data, made[2].image.data)
+
+
+@pytest.mark.parametrize(("axis", "still"), [("horizontal", (1, 5)), ("vertical", (0, 4))])
+def test_variants_along_one_axis_stay_on_it(
+    model: Network, one: Latent, axis: str, still: tuple[int, int]
+) -> None:
+    for k in range(5):
+        told = sample_shifts(one, model, variant=k, axis=axis).moves.data[0]  # type: ignore[arg-type]
+        assert all(move[still[0]] == move[still[1]] for move in json.loads(str(told)))
+
+
+# --- what is refused --------------------------------------------------------------------------
+
+
+def test_sizes_that_cannot_be_had_name_those_that_can(model: Network, one: Latent) -> None:
+    cases = [
+        (pad_features, {"left": 3, "unit": "px"}, "left 3 px: .* multiple of 4 px, such as 4"),
+        (pad_features, {"top": 9, "unit": "px"}, "top 9 px: .* such as 8 or 12"),
+        (pad_features, {"left": 8}, "reflect can add at most 7 of 4 px"),
+        (pad_features, {"left": 9, "mode": "circular"}, "circular can add at most 8"),
+        (pad_features, {"at": 12}, "resolution 12: this generator has 4, 8, 16, 32"),
+        (resize_features, {"width": 50}, "width 50 px: .* such as 48 or 52"),
+        (resize_features, {"height": 2}, "height 2 px: .* such as 4"),
+        (shift_features, {"moves": [(0.1, 0.1, 0.2, 0.2, 0.2, 0.1)]}, "right by 3.2 px: .* 2 or 4"),
+        (shift_features, {"moves": [(0.5, 0.0, 0.5, 0.5, 0.75, 0.0)]}, "sticks out"),
+        (shift_features, {"moves": [(0.0, 0.0, 0.0, 0.5, 0.5, 0.0)]}, "is empty"),
+        (shift_features, {"moves": [], "at": []}, "at least one must be named"),
+        (sample_shifts, {"size": (0.5, 0.2)}, "the smaller first"),
+        (sample_shifts, {"at": 64}, "resolution 64"),
+    ]
+    for make, settings, message in cases:
+        with pytest.raises(OpError, match=message):
+            make(one, model, **settings)  # type: ignore[operator]
+
+
+def test_a_generator_is_asked_for_its_own_codes(
+    model: Network, one: Latent, generator: Generator
+) -> None:
+    stranger = Latent(one.data, "w", "another")
+    with pytest.raises(OpError, match="belongs to the generator another"):
+        pad_features(stranger, model)
+    assert generator.resolution == model.resolution
