@@ -157,7 +157,7 @@ class OpSpec:
         return next((p for p in self.ports if p.name == name), None)
 
 
-def op(
+def op(  # noqa: PLR0913 (what can be said of an op is said here)
     bare: None = None,
     /,
     *,

@@ -263,9 +263,7 @@ def test_what_is_protected_is_the_picture_synthesize_draws(
 ) -> None:
     targets = Latent(torch.cat([code.data for code in pair]), "w", net.family)
     others = Latent(targets.data.flip(0), "w", net.family)
-    masks = Mask(
-        torch.cat([mask_of(64, 10, 10, 20, 24).data, mask_of(64, 40, 30, 50, 60).data])
-    )
+    masks = Mask(torch.cat([mask_of(64, 10, 10, 20, 24).data, mask_of(64, 40, 30, 50, 60).data]))
     free = transfer_attribute(targets, others, net, masks, last=64, align="none")
     held = transfer_attribute(
         targets, others, net, masks, last=64, align="none", protect=True, margin=0.08
@@ -304,9 +302,9 @@ def test_transfer_says_what_is_wrong(net: Network, pair: list[Latent]) -> None:
         transfer_attribute(a, b, net, box=BOX, pose_layers=4, last="8.conv0")
     with pytest.raises(OpError, match="belongs to the generator other"):
         transfer_attribute(a, replace(b, family="other"), net, box=BOX)
+    both = Latent(torch.cat([a.data, b.data]), "w", net.family)
+    masks = torch.cat([mask_of(64, 1, 1, 5, 5).data, torch.zeros(1, 1, 64, 64)])
     with pytest.raises(ItemError, match="empty") as caught:
-        both = Latent(torch.cat([a.data, b.data]), "w", net.family)
-        masks = torch.cat([mask_of(64, 1, 1, 5, 5).data, torch.zeros(1, 1, 64, 64)])
         transfer_attribute(both, both, net, Mask(masks))
     assert caught.value.item == 1
 
