@@ -7,7 +7,7 @@ stays in memory is `rounded` the same way, so that a resumed run equals an undis
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -17,8 +17,10 @@ from engine.values import (
     FeatureMap,
     Image,
     Mask,
+    Network,
     Scalar,
     Value,
+    byte_fields,
     shared_fields,
     tensor_fields,
 )
@@ -66,7 +68,7 @@ _PACKINGS: dict[tuple[type, str], _Packing] = {
 }
 
 #: Raise a type's number when its bytes change meaning; older numbers must stay readable or a miss.
-_VERSIONS: dict[type, int] = dict.fromkeys(VALUE_TYPES, 1)
+_VERSIONS: dict[type, int] = dict.fromkeys(VALUE_TYPES, 1) | {Network: 2}
 _TYPES: dict[str, type] = {kind.__name__: kind for kind in VALUE_TYPES}
 
 
@@ -76,16 +78,17 @@ def encode(value: Value) -> bytes:
     Pictures, masks and feature maps are rounded (see the module); the rest is exact.
     """
     kind: type = type(value)
+    blobs = byte_fields(kind)
     names = shared_fields(kind) + (("data",) if kind is Scalar else ())
     header = json.dumps(
         {
             "type": kind.__name__,
             "version": _VERSIONS[kind],
-            "fields": {name: getattr(value, name) for name in names},
+            "fields": {name: getattr(value, name) for name in names if name not in blobs},
         }
     )
     if not tensor_fields(kind):
-        return _without_tensors(header)
+        return _without_tensors(header, {name: getattr(value, name) for name in blobs})
     from safetensors.torch import save
 
     tensors = {name: _narrow(kind, name, getattr(value, name)) for name in tensor_fields(kind)}
@@ -118,11 +121,32 @@ def rounded(value: V) -> V:
     return replace(value, **parts) if parts else value
 
 
-def _without_tensors(header: str) -> bytes:
-    """Write a file of metadata only, as safetensors lays it out (spares the torch import)."""
-    text = json.dumps({"__metadata__": {_KEY: header}}).encode()
+def _without_tensors(header: str, blobs: Mapping[str, bytes]) -> bytes:
+    """Write a file of metadata and plain bytes, as safetensors has it (spares the torch import)."""
+    entries: dict[str, Any] = {"__metadata__": {_KEY: header}}
+    start = 0
+    for name, blob in blobs.items():
+        end = start + len(blob)
+        entries[name] = {"dtype": "U8", "shape": [len(blob)], "data_offsets": [start, end]}
+        start = end
+    text = json.dumps(entries).encode()
     text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text
+    return b"".join([len(text).to_bytes(8, "little"), text, *blobs.values()])
+
+
+def _blobs(kind: type, raw: bytes) -> dict[str, bytes]:
+    """Read the plain bytes that `_without_tensors` wrote."""
+    if not byte_fields(kind):
+        return {}
+    body = 8 + int.from_bytes(raw[:8], "little")
+    entries = json.loads(raw[8:body])
+    found = {}
+    for name in byte_fields(kind):
+        start, end = entries[name]["data_offsets"]
+        if not 0 <= start <= end <= len(raw) - body:
+            raise StoreError(f"its {name} is cut short")
+        found[name] = raw[body + start : body + end]
+    return found
 
 
 def _header(raw: bytes) -> dict[str, Any]:
@@ -147,6 +171,7 @@ def _rebuild(kind: type, fields: dict[str, Any], raw: bytes) -> Value:
     parts: dict[str, Any] = {
         name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()
     }
+    parts.update(_blobs(kind, raw))
     if tensor_fields(kind):
         from safetensors.torch import load
 

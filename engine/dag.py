@@ -113,11 +113,15 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class ModelRef:
-    """What fills a model slot: a declared model, or the Network a step yields."""
+    """What fills a model slot: a declared model, or the Network a step yields.
+
+    `base` is the declared model that such a step began with.
+    """
 
     name: str
     info: ModelInfo | None = None  # None when `step` is set
     step: str = ""
+    base: ModelInfo | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ def resolve(scope: Scope, name: str, place: Place) -> ModelRef | None:
     if node is not None and not node.known:
         return None
     if node is not None and node.trains:
-        return ModelRef(name, step=name)
+        return ModelRef(name, step=name, base=node.info)
     if node is not None:
         scope.problems.add(place, f"'{name}' yields no model")
         return None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine.calling import Ports, model_network
 from engine.codecs import decode
-from engine.dag import Step
+from engine.dag import ModelInfo, Step
 from engine.jobs import Chunk, FromItem, FromPhoto, FromScalar, Input, ItemId, Job, Program
 from engine.records import Record
 from engine.store import read_port
@@ -98,7 +98,7 @@ class Supply:
         for slot in step.op.models:
             network: Value | None = None
             if slot in job.networks:
-                network = self.get(job.networks[slot])
+                network = _settled(self.get(job.networks[slot]), step.models[slot].base)
             elif slot in step.models:
                 network = model_network(step, slot, device)
             if isinstance(network, Network):
@@ -126,3 +126,10 @@ class Supply:
             _, old = self._photos.popitem(last=False)
             self._photo_bytes -= old.data.nbytes
         return photo
+
+
+def _settled(network: Value, base: ModelInfo | None) -> Value:
+    """A network that a step made, with its base where it lies now: a store outlives paths."""
+    if isinstance(network, Network) and base is not None and base.family == network.family:
+        return replace(network, path=base.path)
+    return network

@@ -6,7 +6,7 @@ the shapes agree (`signature`). A single item is a batch of one.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
@@ -146,7 +146,8 @@ class Scalar:
 class Network:
     """A generator by reference: what an op needs to fetch it from the model pool.
 
-    `family` is the digest whose codes it understands; `delta` names a weight delta in the store.
+    `family` is the digest whose codes it understands. A tuned generator keeps the family and path
+    of its base; `delta` is what to add to its weights, `digest` then the sha256 of the delta.
     """
 
     name: str
@@ -156,7 +157,7 @@ class Network:
     resolution: int
     num_rows: int
     device: str = "cpu"
-    delta: str = ""
+    delta: bytes = field(default=b"", repr=False)
 
 
 Value: TypeAlias = (
@@ -182,6 +183,12 @@ VALUE_TYPES: dict[type, str] = {
 def tensor_fields(kind: Any) -> tuple[str, ...]:
     """Names of the fields of a value type that carry items along dimension 0."""
     return tuple(f.name for f in fields(kind) if f.type in ("Tensor", '"Tensor"'))
+
+
+@cache
+def byte_fields(kind: Any) -> tuple[str, ...]:
+    """Names of the fields of a value type that are bytes."""
+    return tuple(f.name for f in fields(kind) if f.type is bytes)
 
 
 @cache
@@ -283,6 +290,7 @@ __all__ = [
     "Scores",
     "Space",
     "Value",
+    "byte_fields",
     "check_family",
     "count",
     "finite",

@@ -1,8 +1,8 @@
 """Networks: what they are, where they lie, and how they are run. Usable without the rest.
 
-`describe` tells what a weight file is without torch; `network` gives live generators from a pool
-shared by the whole process, `models.companions` the networks that stand beside them;
-`load_generator` and `save_generator` go past the pool.
+`describe` tells what a weight file is without torch; `network` and, by reference, `fetch` give
+live generators from a pool shared by the whole process, `models.companions` the networks that stand
+beside them; `load_generator` and `save_generator` go past the pool.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -16,13 +16,13 @@ from models.runtime import import_torch
 if TYPE_CHECKING:
     from models.loading import load_generator, load_network, save_generator, save_network
     from models.mapping import truncate
-    from models.pool import POOL, Pool, network
+    from models.pool import POOL, Pool, fetch, network
     from models.stylegan2 import Generator, LayerState
 
 _NEEDS_TORCH = {
     "loading": ("load_generator", "load_network", "save_generator", "save_network"),
     "mapping": ("truncate",),
-    "pool": ("POOL", "Pool", "network"),
+    "pool": ("POOL", "Pool", "fetch", "network"),
     "stylegan2": ("Generator", "LayerState"),
 }
 
@@ -37,6 +37,7 @@ __all__ = [
     "Pool",
     "builtin_names",
     "describe",
+    "fetch",
     "file_digest",
     "import_torch",
     "layer_table",

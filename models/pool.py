@@ -5,11 +5,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Protocol, TypeVar, cast
 
 import torch
 from torch import nn
 
+from models import deltas
 from models.describe import file_digest
 from models.errors import ModelError
 from models.library import locate
@@ -91,3 +92,38 @@ def network(
     """The pooled generator of a weight file or built-in name. Raises: ModelError."""
     key = ("generator", file_digest(locate(source, "generator")), device, dtype)
     return POOL.get(key, lambda: load_generator(source, device, dtype))
+
+
+class Reference(Protocol):
+    """What says which generator is meant: a weight file, and perhaps a delta to its weights."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def delta(self) -> bytes: ...
+
+    @property
+    def digest(self) -> str: ...
+
+
+def fetch(reference: Reference) -> Generator:
+    """The pooled generator a reference means, tuned if it carries a delta.
+
+    Raises: ModelError, also when the delta is damaged or was made for another file.
+    """
+    base = network(reference.path, reference.device)
+    if not reference.delta:
+        return base
+    key = ("tuned", base.digest, reference.digest, reference.device)
+
+    def load() -> Generator:
+        delta = deltas.unpack(reference.delta, reference.digest)
+        tuned = deltas.apply(base, delta)
+        tuned.digest = reference.digest
+        return tuned
+
+    return POOL.get(key, load)

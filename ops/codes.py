@@ -36,7 +36,7 @@ def sample_codes(
     import models
     from models.codes import draw, number
 
-    generator = models.network(model.path, model.device)
+    generator = models.fetch(model)
     config = generator.config
     if (label is None) != (config.c_dim == 0) or (label is not None and label >= config.c_dim):
         classes = f"0 to {config.c_dim - 1}" if config.c_dim else "none"
@@ -66,7 +66,7 @@ def map_codes(latent: Latent, model: Network) -> Latent:
 
     check_family(latent, model)
     _need(latent, ("z",))
-    generator = models.network(model.path, model.device)
+    generator = models.fetch(model)
     with torch.no_grad():
         w = generator.mapping(latent.data.to(model.device))
     return Latent(w, "w", latent.family)
@@ -93,7 +93,7 @@ def truncate(
     _need(latent, ("w", "w_plus", "style"))
     if psi == 1:
         return latent
-    generator = models.network(model.path, model.device)
+    generator = models.fetch(model)
     data = latent.data.to(model.device)
     with torch.no_grad():
         if rows == "all":
@@ -172,7 +172,7 @@ def mix_styles(
     for latent in (content, style):
         check_family(latent, model)
         _need(latent, ("w", "w_plus"))
-    config = models.network(model.path, model.device).config
+    config = models.fetch(model).config
     mixed = spread(content.data, config.num_rows).clone()
     other = spread(style.data, config.num_rows)
     chosen = list(choose_rows(config, rows))
@@ -215,7 +215,7 @@ def to_style(latent: Latent, model: Network) -> Latent:
     from models.codes import to_styles
 
     check_family(latent, model)
-    generator = models.network(model.path, model.device)
+    generator = models.fetch(model)
     with torch.no_grad():
         styles = to_styles(generator, latent.data.to(model.device), latent.space)
     return Latent(styles, "style", latent.family)

@@ -80,7 +80,7 @@ def edit(
             )
         return found
 
-    generator = models.network(model.path, model.device)
+    generator = models.fetch(model)
     targets = [(read(path), float(amount)) for path, amount in zip(paths, amounts, strict=True)]
     with torch.no_grad():
         data, space = move(
@@ -214,7 +214,7 @@ def calibrate_direction(
         direction.family,
         direction.rows,
     )
-    generator = models.network(model.path, model.device)
+    generator = models.fetch(model)
     column = net.attributes.index(wanted)
     sigma, effect = calibrate(generator, net, stored, column, count, seed)
     moved = float(effect[column])

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from engine.errors import ItemError, OpError
-from engine.op import Range, op
-from engine.values import Image, Latent, Network, Scalar
+from engine.op import Range, Seed, op
+from engine.values import Image, Latent, Network, Scalar, Space
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,72 +21,123 @@ Weight = Annotated[float, Range(0)]
 class Inversion:
     """What `invert` gives: the code, its picture, how near it comes, and the steps it took.
 
-    `psnr` is in dB; `perceptual` is 0 for the same picture, None without a feature network.
+    `psnr` is in dB; `perceptual` is 0 for the same picture, None without a feature network;
+    `distance` says how unusual the code is: the mean squared deviation of its styles, about 1 for
+    codes the model draws itself.
     """
 
     latent: Latent
     reconstruction: Image
     psnr: Scalar
     perceptual: Scalar
+    distance: Scalar
     steps: Scalar
 
 
-@op(version=1, batch=1, batch_cuda=8, fixed=True)
+@op(version=2, batch=1, batch_cuda=8, fixed=True)
 def invert(  # noqa: PLR0913 (settings are declared here and nowhere else)
     image: Image,
     model: Network,
     *,
-    method: Literal["hybrid", "encoder", "optimize"] = "hybrid",
-    space: Literal["w", "w_plus", "style"] = "w_plus",
-    steps: Annotated[int, Range(1, 100_000)] = 200,
-    learning_rate: Annotated[float, Range(0)] = 0.1,
-    pixel: Weight = 1.0,
-    perceptual: Weight = 1.0,
-    prior: Weight = 0.5,
-    patience: Annotated[int, Range(1)] = 50,
-    stop_psnr: float = 60.0,
+    preset: Literal["own", "soat", "image2stylegan", "nvlabs", "pti"] = "own",
+    method: Literal["hybrid", "encoder", "optimize"] | None = None,
+    space: Literal["w", "w_plus", "style"] | None = None,
+    steps: Annotated[int, Range(1, 100_000)] | None = None,
+    learning_rate: Weight | None = None,
+    schedule: Literal["ramp", "constant"] | None = None,
+    exploration: Weight | None = None,
+    pixel: Weight | None = None,
+    pixel_loss: Literal["pyramid", "squared"] | None = None,
+    perceptual: Weight | None = None,
+    prior: Literal["none", "distance", "w_gaussian", "style_gaussian"] | None = None,
+    prior_weight: Weight | None = None,
+    patience: Annotated[int, Range(1)] | None = None,
+    stop_psnr: float | None = None,
+    seed: Seed = Seed(()),  # noqa: B008 (a NewType call is the empty tuple itself)
 ) -> Inversion:
     """Find the code from which the generator draws a picture.
 
     "encoder" reads it off in one pass, "optimize" descends from the mean code, "hybrid" descends
     from what the encoder read. Each picture keeps its best step and stops on its own: after
-    `patience` steps without gain, or at `stop_psnr` dB.
+    `patience` steps without gain, or at `stop_psnr` dB; what is done is no longer computed.
+
+    `preset` gives every setting that is left out. "own": hybrid, w_plus, 200 steps of 0.1
+    (deviations), ramp, pixel 1 (pyramid), perceptual 1, prior distance 0.5, patience 50. Those of
+    papers optimize, to the end: "soat": style, 3000 constant steps of 0.05, pixel 1 (squared),
+    perceptual 20, prior style_gaussian 8.7. "image2stylegan": w_plus, 5000 constant steps of
+    0.01, pixel 0.25 (squared), perceptual 1. "nvlabs": w, 1000 steps of 0.1 in a ramp, perceptual
+    1, exploration 0.05. "pti": as nvlabs, 450 steps of 0.01. The model's feature network stands in
+    for their VGG16 or LPIPS. Noise maps are no part of a code and stay as they are:
+    `tune_generator` optimises them and keeps them.
+
+    `prior` holds codes where the generator knows them; each is a mean over the code's numbers,
+    about 1 for the model's own codes. "distance": squared deviations from the mean code in its own
+    space. "w_gaussian": (v - mean)^T cov^-1 (v - mean), v = w before its last bend, averaged over
+    rows. "style_gaussian": squared deviations of the styles, mean and variances from S = A w + b.
 
     Shapes: image [N, 3, S, S], brought to the model's resolution -> latent of `space`,
     reconstruction [N, 3, R, R].
-    Units: learning_rate in standard deviations of the code per step; prior weighs the squared
-    distance from the mean code, in deviations: more keeps codes easy to edit, less fits closer.
+    Units: learning_rate per step, in standard deviations of the code with "own", in the code's own
+    numbers with the papers'; exploration as a share of the spread of codes; prior_weight: more
+    keeps codes easy to edit, less fits closer.
     Raises: ItemError bad_input if the picture is not square, not_finite if descent breaks down;
-    OpError if the model has no encoder.
-    Source: Abdal et al. 2019, arXiv:1904.03189; Zhu et al. 2016, arXiv:1609.03552 (hybrid).
+    OpError if the model has no encoder, the prior does not fit the space, nothing is compared.
+    Source: Abdal et al. 2019, arXiv:1904.03189; Zhu et al. 2016, arXiv:1609.03552 (hybrid); Chong
+    et al. 2021, arXiv:2111.01619 (soat); Karras et al. 2020, arXiv:1912.04958 (nvlabs); Roich et
+    al. 2021, arXiv:2106.05744 (pti); Wulff and Torralba 2020, arXiv:2009.06529 (w_gaussian).
     """
     import models
-    from models.inversion import Recipe, descend, mean_start, start_code
+    from models.errors import ModelError
+    from models.inversion import descend, mean_start, start_code
+    from models.presets import choose
 
-    generator = models.network(model.path, model.device)
+    recipe = choose(
+        preset,
+        space=space,
+        steps=steps,
+        learning_rate=learning_rate,
+        schedule=schedule,
+        exploration=exploration,
+        pixel=pixel,
+        pixel_loss=pixel_loss,
+        perceptual=perceptual,
+        prior=prior,
+        prior_weight=prior_weight,
+        patience=patience,
+        stop_psnr=stop_psnr,
+    )
+    way = method or ("hybrid" if preset == "own" else "optimize")
+    generator = models.fetch(model)
     net = _features(model)
     target = _square(image.data, generator.resolution).to(model.device)
-    begin = mean_start(generator, len(target)) if method == "optimize" else _encode(model, target)
-    start = start_code(generator, begin, space)
-    if method == "encoder":
-        return _report(_drawn(generator, start, space), target, net, space, model)
-    recipe = Recipe(space, steps, learning_rate, pixel, perceptual, prior, patience, stop_psnr)
-    found = descend(generator, net, target, start, recipe)
-    return _report(found, target, net, space, model)
+    begin = mean_start(generator, len(target)) if way == "optimize" else _encode(model, target)
+    start = start_code(generator, begin, recipe.space)
+    try:
+        found = (
+            _drawn(generator, start, recipe.space)
+            if way == "encoder"
+            else descend(generator, net, target, start, recipe, tuple(seed))
+        )
+    except ModelError as error:
+        raise OpError(f"model '{model.name}': {error}") from error
+    return _report(found, target, net, recipe.space, model)
 
 
 def _report(
     found: "Inverted",
     target: "Tensor",
     net: "FeatureNet | None",
-    space: Literal["w", "w_plus", "style"],
+    space: Space,
     model: Network,
 ) -> Inversion:
     """The ports, or ItemError for the first item whose descent broke down."""
     import torch
 
+    import models
+    from models.codes import to_styles
     from models.metrics import psnr
     from models.perceptual import perceptual_distance
+    from models.priors import distance_from
 
     for i, data in enumerate(found.data):
         if not bool(torch.isfinite(data).all() and torch.isfinite(found.loss[i])):
@@ -96,11 +147,16 @@ def _report(
     if net is not None:
         with torch.no_grad():
             near = _numbers(perceptual_distance(net, found.picture, target), 4)
+    generator = models.fetch(model)
+    with torch.no_grad():
+        styles = to_styles(generator, found.data, space)
+        distance = distance_from(generator, "style_gaussian", space)(found.data, styles)
     return Inversion(
         Latent(found.data, space, model.family),
         Image(found.picture),
         Scalar(_numbers(psnr(found.picture, target), 2)),
         Scalar(near),
+        Scalar(_numbers(distance, 4)),
         Scalar(tuple(found.steps.tolist())),
     )
 
@@ -110,9 +166,7 @@ def _numbers(values: "Tensor", digits: int) -> tuple[float, ...]:
     return tuple(round(value, digits) for value in values.tolist())
 
 
-def _drawn(
-    generator: "Generator", data: "Tensor", space: Literal["w", "w_plus", "style"]
-) -> "Inverted":
+def _drawn(generator: "Generator", data: "Tensor", space: Space) -> "Inverted":
     """The pictures of codes that are taken as they are."""
     import torch
 

@@ -72,7 +72,7 @@ def _generator(latent: Latent, model: Network) -> "Generator":
     import models
 
     check_family(latent, model)
-    return models.network(model.path, model.device)
+    return models.fetch(model)
 
 
 def _draw(generator: "Generator", latent: Latent, noise: "Noise", psi: float) -> "Tensor":

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from models import GeneratorConfig, ModelError
-from models.inversion import Recipe, code_scale, descend, mean_start, rate, start_code
+from models.inversion import Recipe, descend, mean_start, rate, restlessness, start_code
 from models.metrics import psnr, pyramid_l1
+from models.priors import code_scale
 from models.stylegan2 import Generator
 
 torch.manual_seed(3)
@@ -17,7 +18,7 @@ with torch.no_grad():
 GENERATOR.requires_grad_(requires_grad=False)
 W = GENERATOR.mapping(torch.randn(3, 16))
 TARGET = GENERATOR.synthesize(GENERATOR.broadcast(W))
-QUICK = Recipe(space="w", steps=60, prior=0.0)
+QUICK = Recipe(space="w", steps=60, prior_weight=0.0)
 
 
 @pytest.mark.parametrize(("step", "expected"), [(5, 1.0), (75, 1.0), (100, 0.0), (50, 1.0)])
@@ -39,13 +40,73 @@ def test_an_item_is_found_alone_as_among_others() -> None:
     start = start_code(GENERATOR, mean_start(GENERATOR, 3), "w")
     together = descend(GENERATOR, None, TARGET, start, QUICK)
     alone = descend(GENERATOR, None, TARGET[1:2], start[1:2], QUICK)
-    assert (together.picture[1] - alone.picture[0]).abs().max() < 1e-2
+    assert torch.equal(together.data[1], alone.data[0])
     shuffled = descend(GENERATOR, None, TARGET[[1, 0, 2]], start, QUICK)
     assert torch.equal(together.data[1], shuffled.data[0])
 
 
+def test_drawing_a_batch_at_once_changes_only_the_rounding() -> None:
+    smooth = Recipe(space="w", steps=25, pixel_loss="squared", prior_weight=0.0, patience=6)
+    start = start_code(GENERATOR, mean_start(GENERATOR, 3), "w")
+    start[0] = W[0]  # done first: the others go on in a smaller batch
+    apart = descend(GENERATOR, None, TARGET, start, smooth, together=1)
+    at_once = descend(GENERATOR, None, TARGET, start, smooth, together=3)
+    assert apart.steps.tolist() == at_once.steps.tolist()
+    assert (apart.data - at_once.data).abs().max() < 1e-5
+
+
+def test_what_has_converged_is_no_longer_drawn() -> None:
+    drawn = []
+    watched = Generator(GENERATOR.config).requires_grad_(requires_grad=False)
+    watched.load_state_dict(GENERATOR.state_dict())
+    watched.get_submodule(watched.layers[0].key).register_forward_hook(
+        lambda module, args, out: drawn.append(len(out))
+    )
+    start = start_code(GENERATOR, mean_start(GENERATOR, 3), "w")
+    start[0] = W[0]
+    recipe = replace(QUICK, steps=20, patience=5)
+    found = descend(watched, None, TARGET, start, recipe, together=3)
+    assert drawn[:-1] == [3] + [2] * 20  # the last pictures are those of the answer
+    assert found.steps.tolist() == [0, 20, 20]
+
+
+def test_a_perturbed_code_finds_its_picture_again() -> None:
+    own = GENERATOR.styles(GENERATOR.broadcast(W))
+    start = own + 0.3 * code_scale(GENERATOR, "style").std * torch.randn_like(own)
+    recipe = replace(QUICK, space="style", steps=150, patience=150)
+    found = descend(GENERATOR, None, TARGET, start, recipe)
+    before = psnr(GENERATOR.synthesize_styles(start), TARGET)
+    assert (psnr(GENERATOR.synthesize_styles(found.data), TARGET) > before + 15).all()
+
+
+def test_exploration_is_the_items_own_and_dies_away() -> None:
+    restless = Recipe(space="w", steps=40, exploration=0.05, prior_weight=0.0)
+    assert restlessness(0, restless) == 0.05
+    assert restlessness(15, restless) == pytest.approx(0.0125)
+    assert restlessness(30, restless) == restlessness(40, restless) == 0
+    start = start_code(GENERATOR, mean_start(GENERATOR, 2), "w")
+    both = descend(GENERATOR, None, TARGET[:2], start, restless, seeds=(7, 8))
+    second = descend(GENERATOR, None, TARGET[1:2], start[1:], restless, seeds=(8,))
+    assert torch.equal(both.data[1], second.data[0])
+    other = descend(GENERATOR, None, TARGET[1:2], start[1:], restless, seeds=(9,))
+    assert not torch.equal(both.data[1], other.data[0])
+
+
+def test_a_constant_rate_is_applied_in_the_numbers_of_the_code() -> None:
+    plain = Recipe(space="w", steps=1, units="code", schedule="constant", learning_rate=1e-3)
+    assert rate(0, plain) == rate(1, plain) == 1e-3
+    start = start_code(GENERATOR, mean_start(GENERATOR, 1), "w")
+    found = descend(GENERATOR, None, TARGET[:1], start, plain)
+    assert (found.data - start).abs().max() == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_nothing_to_compare_with_is_refused() -> None:
+    with pytest.raises(ModelError, match="nothing compares the pictures"):
+        descend(GENERATOR, None, TARGET[:1], W[:1], Recipe(space="w", pixel=0.0))
+
+
 def test_a_hard_neighbour_does_not_change_when_an_item_stops() -> None:
-    easy = Recipe(space="w", steps=60, prior=0.0, patience=5)
+    easy = Recipe(space="w", steps=60, prior_weight=0.0, patience=5)
     start = start_code(GENERATOR, mean_start(GENERATOR, 2), "w")
     start[0] = W[0]  # already there
     found = descend(GENERATOR, None, TARGET[:2], start, easy)
@@ -61,7 +122,7 @@ def test_good_enough_stops_at_once() -> None:
 
 
 def test_the_best_step_is_kept_even_when_descent_goes_wrong() -> None:
-    wild = Recipe(space="w", steps=20, learning_rate=30.0, prior=0.0)
+    wild = Recipe(space="w", steps=20, learning_rate=30.0, prior_weight=0.0)
     start = start_code(GENERATOR, mean_start(GENERATOR, 3), "w")
     found = descend(GENERATOR, None, TARGET, start, wild)
     begun = pyramid_l1(GENERATOR.synthesize(mean_start(GENERATOR, 3)), TARGET)
@@ -74,8 +135,8 @@ def test_prior_holds_the_code_near_the_mean() -> None:
     scale = code_scale(GENERATOR, "w_plus")
     start = mean_start(GENERATOR, 3)
     depth = []
-    for prior in (0.0, 1.0):
-        recipe = Recipe(steps=40, prior=prior)
+    for weight in (0.0, 1.0):
+        recipe = Recipe(steps=40, prior_weight=weight)
         data = descend(GENERATOR, None, TARGET, start, recipe).data
         depth.append(((data - scale.mean) / scale.std).square().mean())
     assert depth[1] < depth[0] / 2

@@ -26,6 +26,7 @@ SMALL = {
     "shifts": ("count=1", "variants=[0]"),
     "style_mixing": (),
     "transfer_attribute": ("count=1",),
+    "tune": ("steps=2", "tuning_steps=2", "attributes=[smile]", "strengths=[1]"),
 }
 
 
