@@ -58,7 +58,7 @@ def weave_panorama(  # noqa: PLR0913 (settings are declared here and nowhere els
     for latent in codes:
         check_family(latent, model)
     rows, wide = _layout(len(codes), axis, columns, members)
-    generator = models.network(model.path, model.device)
+    generator = models.fetch(model)
     field = noise_field(generator, noise, seed[0] if seed else 0)
     with torch.no_grad():
         try:
