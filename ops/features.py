@@ -213,7 +213,7 @@ def translate(  # noqa: PLR0913 (settings are declared here and nowhere else)
 
     if (source.digest, source.delta) == (target.digest, target.delta):
         raise OpError("source and target are one model: say `models: {source: ..., target: ...}`")
-    mine, theirs = _generator((latent,), source), models.network(target.path, target.device)
+    mine, theirs = _generator((latent,), source), models.fetch(target)
     with _checked():
         check_pair(mine, theirs, (source.name, target.name))
     if reference is not None:
@@ -241,7 +241,7 @@ def _generator(codes: Sequence[Latent], model: Network) -> "Generator":
 
     for latent in codes:
         check_family(latent, model)
-    return models.network(model.path, model.device)
+    return models.fetch(model)
 
 
 def _styles(generator: "Generator", latent: Latent) -> "Tensor":

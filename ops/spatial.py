@@ -361,7 +361,7 @@ def _edited(
     from models.codes import to_styles
 
     check_family(latent, model)
-    generator = models.network(model.path, model.device)
+    generator = models.fetch(model)
     with torch.no_grad(), _checked():
         styles = to_styles(generator, latent.data.to(model.device), latent.space)
         field = noise_field(generator, noise, seed, len(styles))
