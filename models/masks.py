@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,9 @@ from torch import Tensor
 
 from models.errors import ModelError
 from models.grid import Box, box_px
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 #: Sub-pixels per side of a pixel that a polygon's edge is drawn with.
 _FINE = 8
@@ -88,6 +92,32 @@ def polygon_mask(
     if not bool(mask.any()):
         raise ModelError(f"nothing of the polygon lies in the picture of {width} x {height} px")
     return feathered(mask, feather_px)
+
+
+def read_mask(path: str) -> Tensor:
+    """The brightness of a picture file, [1, 1, H, W] in 0..1; what is transparent counts as black.
+
+    Raises: ModelError if it cannot be read.
+    """
+    import numpy as np
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            deep = picture.mode.startswith("I")
+            grey = picture if deep else _opaque(picture)
+            data = torch.from_numpy(np.array(grey, dtype=np.float32))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ModelError(f"{path}: cannot be read as a mask ({error})") from error
+    return (data / (65535 if deep else 255)).clamp(0, 1)[None, None]
+
+
+def _opaque(picture: Picture) -> Picture:
+    """A picture in grey, over black where it is transparent."""
+    from PIL import Image
+
+    above = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", above.size, "black"), above).convert("L")
 
 
 def feathered(mask: Tensor, radius_px: float) -> Tensor:

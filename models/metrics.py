@@ -4,6 +4,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+#: Linear sRGB to XYZ, IEC 61966-2-1.
+_TO_XYZ = (
+    (0.4124564, 0.3575761, 0.1804375),
+    (0.2126729, 0.7151522, 0.0721750),
+    (0.0193339, 0.1191920, 0.9503041),
+)
+
 
 def psnr(a: Tensor, b: Tensor) -> Tensor:
     """Peak signal to noise ratio in dB, [N], of pictures [N, C, H, W] in -1..1; 99 when equal."""
@@ -25,6 +32,28 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     light = (2 * mean_a * mean_b + 1e-4) / (mean_a.square() + mean_b.square() + 1e-4)
     form = (2 * shared + 9e-4) / (var_a + var_b + 9e-4)
     return (light * form).flatten(1).mean(1)
+
+
+def lab(image: Tensor) -> Tensor:
+    """Pictures [N, 3, H, W] in -1..1 as CIELAB (white D65), L 0..100, a and b about -128..127."""
+    value = (image.clamp(-1, 1) + 1) / 2
+    light = torch.where(value > 0.04045, ((value + 0.055) / 1.055) ** 2.4, value / 12.92)
+    matrix = image.new_tensor(_TO_XYZ)
+    xyz = torch.einsum("nchw,kc->nkhw", light, matrix / matrix.sum(1, keepdim=True))
+    root = torch.where(xyz > (6 / 29) ** 3, xyz.clamp_min(1e-9) ** (1 / 3), xyz / 0.128419 + 4 / 29)
+    x, y, z = root.unbind(1)
+    return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)
+
+
+def masked_lab_error(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
+    """Mean squared difference of two pictures under a weight [N, 1, H, W], [N]; 0 under none.
+
+    In CIELAB with L stretched to 0..255, all divided by 255, averaged over the three channels.
+    Source: Collins et al. 2020, arXiv:2004.14367 (in- and out-MSE).
+    """
+    scale = a.new_tensor([1 / 100, 1 / 255, 1 / 255]).reshape(1, 3, 1, 1)
+    error = ((lab(a) - lab(b)) * scale).square().mean(1, keepdim=True)
+    return (error * weight).flatten(1).sum(1) / weight.flatten(1).sum(1).clamp_min(1e-9)
 
 
 def pyramid_l1(a: Tensor, b: Tensor, levels: int = 4) -> Tensor:

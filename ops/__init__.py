@@ -13,6 +13,8 @@ OP_MODULES = (
     "ops.tuning",
     "ops.features",
     "ops.spatial",
+    "ops.masks",
+    "ops.local",
     "ops.directions",
     "ops.measures",
 )

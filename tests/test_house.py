@@ -104,6 +104,7 @@ TESTED_THROUGH = {
     "engine/values.py": "engine/test_codecs.py",
     "models/alphas.py": "models/test_blend.py",
     "models/canvas.py": "models/test_blend.py",
+    "models/collage.py": "ops/test_local.py",
     "models/edits.py": "models/test_blend.py",
     "models/backbone.py": "models/test_companions.py",
     "models/codes.py": "models/test_directions.py",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.metrics import psnr, pyramid_l1, ssim
+from models.metrics import lab, psnr, pyramid_l1, ssim
 
 
 def test_psnr_by_hand_and_of_equals() -> None:
@@ -47,3 +47,21 @@ def test_pyramid_forgives_a_near_miss_more_than_a_far_one() -> None:
     far[..., 20:28, 20:28] = 1
     assert pyramid_l1(a, near)[0] < pyramid_l1(a, far)[0] / 2
     assert pyramid_l1(a, a)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("rgb", "expected"),
+    [
+        ((255, 255, 255), (100.0, 0.0, 0.0)),
+        ((0, 0, 0), (0.0, 0.0, 0.0)),
+        ((255, 0, 0), (53.241, 80.092, 67.203)),
+        ((0, 255, 0), (87.735, -86.183, 83.179)),
+        ((0, 0, 255), (32.297, 79.188, -107.860)),
+        ((119, 119, 119), (50.034, 0.0, 0.0)),
+    ],
+)
+def test_lab_is_that_of_the_tables(
+    rgb: tuple[int, int, int], expected: tuple[float, float, float]
+) -> None:
+    image = (torch.tensor(rgb).float() / 127.5 - 1).reshape(1, 3, 1, 1)
+    torch.testing.assert_close(lab(image)[0, :, 0, 0], torch.tensor(expected), atol=0.02, rtol=0)

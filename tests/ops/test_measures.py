@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from engine.errors import OpError, ShapeError
-from engine.values import Image, Network
-from ops.measures import measure, measure_high_band, measure_seam
+from engine.errors import ItemError, OpError, ShapeError
+from engine.values import Image, Mask, Network
+from ops.measures import measure, measure_high_band, measure_locality, measure_seam
 
 
 def test_equal_pictures_are_as_alike_as_can_be(model: Network) -> None:
@@ -59,3 +59,29 @@ def test_detail_against_the_parents() -> None:
     assert measure_high_band(strip, (a,), period=64, start=0.75, end=1.25).data[0] > 0.9
     with pytest.raises(ShapeError, match="one period"):
         measure_high_band(strip, (a,))
+
+
+def test_an_edit_inside_a_mask_is_local() -> None:
+    before = torch.rand(2, 3, 32, 32) - 0.5
+    mask = torch.zeros(2, 1, 32, 32)
+    mask[..., 10:20, 10:20] = 1
+    after = before + 0.2 * mask
+    after[1, :, 0, 0] += 0.3
+    found = measure_locality(Image(after), Image(before), Mask(mask), margin=0.1)
+    assert found.inside.data[0] > 1e-3  # type: ignore[operator]
+    assert found.outside.data[0] == 0
+    assert found.outside.data[1] > 0  # type: ignore[operator]
+    assert found.ratio.data[0] is None
+    assert found.ratio.data[1] > 10  # type: ignore[operator]
+    same = measure_locality(Image(before), Image(before), Mask(mask))
+    assert same.inside.data == same.outside.data == (0.0, 0.0)
+
+
+def test_a_change_of_black_to_white_is_a_third_inside() -> None:
+    black, mask = torch.full((1, 3, 8, 8), -1.0), torch.ones(1, 1, 8, 8)
+    found = measure_locality(Image(-black), Image(black), Mask(mask))
+    assert found.inside.data[0] == pytest.approx(1 / 3, abs=1e-4)
+    with pytest.raises(ItemError, match="empty"):
+        measure_locality(Image(black), Image(black), Mask(0 * mask))
+    with pytest.raises(ShapeError, match="one size"):
+        measure_locality(Image(black), Image(black), Mask(torch.ones(1, 1, 4, 4)))

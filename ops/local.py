@@ -1,0 +1,291 @@
+"""Two older ways to change a picture in one place, to compare `transfer_attribute` with."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from engine.errors import ItemError, OpError, suggestion
+from engine.op import Range, Seed, op
+from engine.values import Image, Latent, Mask, Network, Scalar, check_family
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from models.perceptual import FeatureNet
+    from models.stylegan2 import Generator
+
+Share = Annotated[float, Range(0, 1)]
+Feather = Annotated[float, Range(0, 0.5)]
+Box = tuple[float, float, float, float]
+Noise = Literal["const", "seeded", "none"]
+Part = str | int
+#: What "seed" is before the engine fills it in.
+UNSEEDED = Seed(())
+
+
+@dataclass(frozen=True, slots=True)
+class Pasted:
+    """A picture changed in one place; the measured change elsewhere in levels of 0..255."""
+
+    image: Image
+    leak_max: Scalar
+    leak_mean: Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class PartEdit:
+    """A picture with one part changed, where that part is, and the change elsewhere (0..255).
+
+    `channels`: how many style channels were taken from the reference.
+    """
+
+    image: Image
+    mask: Mask
+    leak_max: Scalar
+    leak_mean: Scalar
+    channels: Scalar
+
+
+@op(version=1, batch=4, batch_cuda=16, fixed=True)
+def collage(  # noqa: PLR0913 (settings are declared here and nowhere else)
+    target: Latent,
+    reference: Latent,
+    model: Network,
+    mask: Mask | None = None,
+    *,
+    box: Box | None = None,
+    feather: Feather = 0.03,
+    levels: list[int] = [4],  # noqa: B006 (read only)
+    strengths: list[Share] = [1.0],  # noqa: B006 (read only)
+    margin: Feather = 0.04,
+    noise: Noise = "const",
+    seed: Seed = UNSEEDED,
+) -> Pasted:
+    """Paste what another picture has in a mask or box, in feature space: a baseline.
+
+    Both codes are drawn side by side; at each resolution of `levels` the reference's features are
+    laid over the target's by the strength that stands at the same place. Poses are not aligned.
+
+    Shapes: target, reference z, w, w_plus or style of N items; mask [N, 1, H, W] ->
+    image [N, 3, R, R].
+    Units: box [x, y, w, h] in fractions of the picture (all four at most 1) or px; feather and
+    margin in sides of the picture; strengths 0..1.
+    Raises: OpError for a resolution the model lacks, without mask and box, or for a code of another
+    generator; ItemError bad_input for an empty or broken mask.
+    Source: Suzuki et al. 2018, arXiv:1811.10153; its defaults.
+    """
+    import torch
+
+    from models.blend import Branch
+    from models.canvas import noise_field
+    from models.collage import draw_collage
+    from models.grid import cell_px
+
+    if len(levels) != len(strengths):
+        raise OpError(f"{len(strengths)} strengths for {len(levels)} levels: one each")
+    with _checked():
+        for level in levels:
+            cell_px(model.resolution, level)
+    generator = _generator((target, reference), model)
+    where = _region(mask, box, feather, model)
+    with torch.no_grad():
+        own, other = _styles(generator, target), _styles(generator, reference)
+        field = noise_field(generator, noise, seed, len(own))
+        branches = Branch(generator, own, field), Branch(generator, other, field)
+        chosen = dict(zip(levels, strengths, strict=True))
+        drawn = draw_collage(*branches, where, chosen).clamp(-1, 1)
+        plain = draw_collage(*branches, where, {}).clamp(-1, 1)
+    return _pasted(plain, drawn, where, margin)
+
+
+@op(version=1, batch=4, batch_cuda=16, fixed=True)
+def edit_locally(  # noqa: PLR0913 (settings are declared here and nowhere else)
+    target: Latent,
+    reference: Latent,
+    model: Network,
+    *,
+    parts: Part | list[Part],
+    method: Literal["network", "clusters"] = "network",
+    clusters: Annotated[int, Range(2, 64)] = 12,
+    at: int = 16,
+    strategy: Literal["sequential", "simultaneous"] = "sequential",
+    rho: Share = 0.1,
+    epsilon: Annotated[float, Range(0)] = 50.0,
+    early_epsilon: Annotated[float, Range(0)] = 5.0,
+    strength: Share = 1.0,
+    margin: Feather = 0.04,
+) -> PartEdit:
+    """Give a part of a picture another one's look by the style channels that serve it: a baseline.
+
+    A catalogue over typical codes says which share of each channel's energy lies in `parts`: named
+    parts of the feature network, or numbered kinds of features ("clusters", see `segment_parts`).
+    The channels that serve them most are taken from the reference.
+
+    Shapes: target, reference z, w, w_plus or style of N items -> image [N, 3, R, R],
+    mask [N, 1, R, R].
+    Units: rho, the share a channel must give the parts; epsilon (early_epsilon in the first four
+    layers), the leak allowed per layer of 512 channels, or the factor of "simultaneous"; margin in
+    sides of the picture; strength 0 (the target) .. 1.
+    Raises: OpError for unknown parts or a code of another generator.
+    Source: Collins et al. 2020, arXiv:2004.14367; rho and epsilons of its portraits.
+    """
+    import torch
+
+    from models.masks import confined
+    from models.parts import channel_shares
+
+    generator = _generator((target, reference), model)
+    net = _network(model) if method == "network" else None
+    numbers = _numbers(parts if isinstance(parts, list) else [parts], net, clusters)
+    with torch.no_grad(), _checked():
+        mine = _catalogued(generator, net, at, clusters)[numbers].sum(0)
+        budgets = [early_epsilon if layer.index < 4 else epsilon for layer in generator.layers]
+        shares = channel_shares(generator, mine, strategy, rho, budgets) * strength
+        own, other = _styles(generator, target), _styles(generator, reference)
+        mixed = torch.lerp(own, other, shares.expand_as(own))
+        plain, drawn = (generator.synthesize_styles(s).clamp(-1, 1) for s in (own, mixed))
+        where = _members(generator, net, own, plain, at, clusters)[:, numbers].sum(1, keepdim=True)
+        where = torch.nn.functional.interpolate(where, plain.shape[2:], mode="bilinear")
+        held = confined(
+            plain, drawn, (where > 0.5).float(), round(margin * model.resolution), protect=False
+        )
+    return PartEdit(
+        Image(held.image),
+        Mask(where.clamp(0, 1)),
+        _rounded(held.leak_max, 4),
+        _rounded(held.leak_mean, 6),
+        Scalar((int((shares > 0).sum()),) * len(own)),
+    )
+
+
+# --- codes and places ------------------------------------------------------------------------
+
+
+def _generator(codes: Sequence[Latent], model: Network) -> "Generator":
+    """The generator of some codes, from the pool."""
+    import models
+
+    for latent in codes:
+        check_family(latent, model)
+    return models.network(model.path, model.device)
+
+
+def _styles(generator: "Generator", latent: Latent) -> "Tensor":
+    """The style vectors of codes."""
+    from models.codes import to_styles
+
+    return to_styles(generator, latent.data.to(generator.w_avg.device), latent.space)
+
+
+def _region(
+    mask: Mask | None, box: Sequence[float] | None, feather: float, model: Network
+) -> "Tensor":
+    """The mask that says where, at the model's resolution."""
+    from models.masks import BadMaskError, region
+
+    data = None if mask is None else mask.data.to(model.device)
+    try:
+        with _checked():
+            where = region(data, box, model.resolution, feather)
+    except OpError as error:
+        if isinstance(error.__cause__, BadMaskError):
+            raise ItemError("bad_input", str(error), item=error.__cause__.item) from error
+        raise
+    if where is None:
+        raise OpError("a mask or a box must say what is pasted")
+    return where.to(model.device)
+
+
+def _pasted(plain: "Tensor", drawn: "Tensor", where: "Tensor", margin: float) -> Pasted:
+    from models.masks import confined
+
+    held = confined(plain, drawn, where, round(margin * plain.shape[-1]), protect=False)
+    return Pasted(Image(held.image), _rounded(held.leak_max, 4), _rounded(held.leak_mean, 6))
+
+
+def _rounded(values: "Tensor", digits: int) -> Scalar:
+    return Scalar(tuple(round(value, digits) for value in values.tolist()))
+
+
+@contextmanager
+def _checked() -> Iterator[None]:
+    """What the models refuse is an error of the settings."""
+    from models.errors import ModelError
+
+    try:
+        yield
+    except ModelError as error:
+        raise OpError(str(error)) from error
+
+
+# --- parts -----------------------------------------------------------------------------------
+
+
+def _network(model: Network) -> "FeatureNet":
+    """The feature network beside a model."""
+    from pathlib import Path
+
+    from models import companions
+
+    beside = Path(model.path).with_name("features.safetensors")
+    if not beside.is_file():
+        raise OpError(
+            f"model '{model.name}' has no feature network ({beside.name} beside it): use method: "
+            "clusters"
+        )
+    return companions.features(beside, model.device)
+
+
+def _numbers(parts: Sequence[Part], net: "FeatureNet | None", clusters: int) -> list[int]:
+    """The numbers of parts given by name or number."""
+    if not parts:
+        raise OpError("parts: at least one must be named")
+    if net is None:
+        for part in parts:
+            if not isinstance(part, int) or not 0 <= part < clusters:
+                raise OpError(f"part {part!r}: clusters are numbered 0 to {clusters - 1}")
+        return [int(part) for part in parts]
+    known = net.config.parts
+    for part in parts:
+        if part not in known:
+            near = suggestion(str(part), known) or f"; there are {', '.join(known)}"
+            raise OpError(f"part '{part}' does not exist{near}")
+    return [known.index(str(part)) for part in parts]
+
+
+def _members(
+    generator: "Generator",
+    net: "FeatureNet | None",
+    styles: "Tensor",
+    pictures: "Tensor",
+    at: int,
+    clusters: int,
+) -> "Tensor":
+    """The share of each place in each part, [N, K, h, w]."""
+    from models.parts import catalogue, memberships
+
+    if net is not None:
+        found: Tensor = net(pictures).part_logits.softmax(1)
+        return found
+    return memberships(generator, styles, at, catalogue(generator, at, clusters))
+
+
+@lru_cache(maxsize=2)
+def _catalogued(
+    generator: "Generator", net: "FeatureNet | None", at: int, clusters: int
+) -> "Tensor":
+    """How much of each style channel's energy lies in each part, over typical codes."""
+    import torch
+
+    from models.parts import contributions, typical_styles
+
+    styles = typical_styles(generator)
+    members = torch.cat(
+        [
+            _members(generator, net, part, generator.synthesize_styles(part), at, clusters)
+            for part in torch.split(styles, 4)
+        ]
+    )
+    return contributions(generator, styles, members)
