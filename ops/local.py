@@ -169,7 +169,7 @@ def _generator(codes: Sequence[Latent], model: Network) -> "Generator":
 
     for latent in codes:
         check_family(latent, model)
-    return models.network(model.path, model.device)
+    return models.fetch(model)
 
 
 def _styles(generator: "Generator", latent: Latent) -> "Tensor":

@@ -215,7 +215,7 @@ def _by_clusters(
     for part in parts:
         if not isinstance(part, int) or not 0 <= part < clusters:
             raise OpError(f"part {part!r}: clusters are numbered 0 to {clusters - 1}")
-    generator = models.network(model.path, model.device)
+    generator = models.fetch(model)
     with torch.no_grad():
         centers = catalogue(generator, at, clusters)
         styles = to_styles(generator, latent.data.to(model.device), latent.space)
