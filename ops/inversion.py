@@ -1,7 +1,8 @@
 """Codes of pictures."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from engine.errors import ItemError, OpError
 from engine.op import Range, Seed, op
@@ -34,7 +35,16 @@ class Inversion:
     steps: Scalar
 
 
-@op(version=2, batch=1, batch_cuda=8, fixed=True)
+def _judge_prior(
+    settings: Mapping[str, Any], sides: Mapping[str, int]
+) -> Iterator[tuple[str, str]]:
+    """What is wrong with a prior."""
+    space = settings["space"] or ("style" if settings["preset"] == "soat" else "")
+    if settings["prior"] == "w_gaussian" and space == "style":
+        yield "prior", "w_gaussian needs space w or w_plus: a style has no w to be had back"
+
+
+@op(version=2, batch=1, batch_cuda=8, fixed=True, check=_judge_prior)
 def invert(  # noqa: PLR0913 (settings are declared here and nowhere else)
     image: Image,
     model: Network,

@@ -59,7 +59,9 @@ def tune_generator(  # noqa: PLR0913 (settings are declared here and nowhere els
     It understands the same codes and directions, for mapping and affines stay untouched; only the
     difference is kept. `what` may change: the convolutions, their noise maps, or both; `rank` 0
     changes convolutions freely, otherwise by matrices of that rank, which are small to keep. `rows`
-    are those whose layers may change. `whiteness` keeps noise maps free of pictures.
+    are those whose layers may change. `whiteness` keeps noise maps free of pictures. What tuning
+    adds sits where the photo has it: edits of colour and expression carry it along, large turns of
+    the head tear it.
 
     Shapes: latent w, w_plus or style of one item, image [1, 3, S, S] -> reconstruction
     [1, 3, R, R].

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from engine.errors import ItemError, OpError
+from engine.op import Seed
 from engine.values import Image, Latent, Network, split, take
 from ops.directions import score_attributes
-from ops.inversion import invert
+from ops.inversion import _judge_prior, invert
 from ops.measures import measure
 from ops.synthesis import synthesize
 
@@ -70,3 +71,34 @@ def test_attributes_are_read_by_the_network_beside_the_model(
     assert scores.names == ("smile", "age")
     assert scores.data.shape == (5, 2)
     assert Path(companions.path).with_name("features.safetensors").is_file()
+
+
+def test_presets_expand_and_given_settings_win(companions: Network, w: Latent) -> None:
+    target = synthesize(take(w, 0, 1), companions)
+    found = invert(target, companions, preset="soat", steps=3)
+    assert (found.latent.space, found.steps.data) == ("style", (3,))
+    found = invert(target, companions, preset="nvlabs", steps=2, space="w_plus", seed=Seed((4,)))
+    assert (found.latent.space, found.steps.data) == ("w_plus", (2,))
+    with pytest.raises(OpError, match="w_gaussian needs space w or w_plus"):
+        invert(target, companions, preset="soat", prior="w_gaussian", steps=1)
+
+
+def test_nothing_to_compare_with_is_told(model: Network, w: Latent) -> None:
+    target = synthesize(take(w, 0, 1), model)
+    with pytest.raises(OpError, match="'tiny': nothing compares the pictures"):
+        invert(target, model, preset="nvlabs", steps=1)
+
+
+@pytest.mark.parametrize(
+    ("preset", "space", "wrong"), [("own", "style", 1), ("soat", None, 1), ("soat", "w", 0)]
+)
+def test_a_prior_that_does_not_fit_is_told_before_a_run(
+    preset: str, space: str | None, wrong: int
+) -> None:
+    given = {"preset": preset, "space": space, "prior": "w_gaussian"}
+    assert len(list(_judge_prior(given, {"model": 32}))) == wrong
+
+
+def test_distance_is_about_one_for_the_models_own_codes(model: Network, w: Latent) -> None:
+    found = invert(synthesize(w, model), model, method="optimize", space="w", steps=60)
+    assert all(0.05 < float(d or 0) < 5 for d in found.distance.data)
