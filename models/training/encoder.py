@@ -58,14 +58,24 @@ def train(job: Job) -> Fit[Encoder]:
 
 def load_teachers(job: Job) -> Teachers:
     """The averaged generator and feature network of the checkpoints in `job.out`."""
-    domain = job.domain
-    generator = Generator(domain.generator)
+    return Teachers(load_generator(job), load_seer(job))
+
+
+def load_generator(job: Job) -> Generator:
+    """The averaged generator of the checkpoint in `job.out`."""
+    generator = Generator(job.domain.generator)
     generator.load_state_dict(load_checkpoint(job.out / "generator.pt")["average"])
+    return generator.to(job.device).requires_grad_(requires_grad=False)
+
+
+def load_seer(job: Job) -> FeatureNet:
+    """The averaged feature network of the checkpoint in `job.out`, its distance calibrated."""
+    domain = job.domain
     seer = FeatureNet(FeatureNetConfig(domain.factors, domain.parts, domain.landmarks))
     seer.load_state_dict(load_checkpoint(job.out / "features.pt")["average"])
     seer = seer.to(job.device).requires_grad_(requires_grad=False)
     features.calibrate(seer, domain)
-    return Teachers(generator.to(job.device).requires_grad_(requires_grad=False), seer)
+    return seer
 
 
 @torch.no_grad()
