@@ -169,7 +169,7 @@ def test_a_script_without_a_guard_is_told_so_in_one_line(tmp_path: Path) -> None
     env = {**os.environ, "PYTHONPATH": str(root)}
     command = [sys.executable, str(script)]
     done = subprocess.run(
-        command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=100, check=False
+        command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=250, check=False
     )
     assert done.stdout == "1\n"
     [line] = done.stderr.splitlines()

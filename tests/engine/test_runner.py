@@ -336,7 +336,7 @@ class Command:
 
     def finish(self) -> tuple[int, dict[str, Any]]:
         process = self.start()
-        output, errors = process.communicate(timeout=100)
+        output, errors = process.communicate(timeout=250)
         assert errors == ""
         return process.returncode, json.loads(output)
 
@@ -395,7 +395,7 @@ def test_a_killed_worker_is_replaced(tmp_path: Path, undisturbed: dict[str, str]
     children = psutil.Process(process.pid).children(recursive=True)
     busy = max(children, key=lambda child: sum(child.cpu_times()[:2]))
     busy.kill()
-    output, errors = process.communicate(timeout=100)
+    output, errors = process.communicate(timeout=250)
     assert (process.returncode, errors) == (0, "")
     assert json.loads(output)["outputs"] == 40
     assert contents(command.out) == undisturbed
@@ -409,7 +409,7 @@ def test_two_runs_cannot_write_into_one_folder(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="another run is writing"):
         run(tmp_path / "flow.yaml", ops=[OPS], out=command.out, cache=tmp_path / "other")
     process.send_signal(signal.SIGCONT)
-    process.communicate(timeout=100)
+    process.communicate(timeout=250)
     assert process.returncode == 0
 
 
@@ -418,7 +418,7 @@ def test_an_interrupted_run_keeps_what_it_has(tmp_path: Path, undisturbed: dict[
     process = command.start()
     command.some(process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers hear it too
-    output, errors = process.communicate(timeout=100)
+    output, errors = process.communicate(timeout=250)
     assert process.returncode == 130
     draining, stopped = errors.splitlines()
     assert re.fullmatch(r"finishing \d chunks? under way; Ctrl-C again stops now", draining)
@@ -436,7 +436,7 @@ def test_files_that_vanish_meanwhile_are_told(tmp_path: Path) -> None:
     process = command.start()
     command.some(process)
     next(command.out.glob("*.png")).unlink()
-    _, errors = process.communicate(timeout=100)
+    _, errors = process.communicate(timeout=250)
     assert process.returncode == 1
     assert "1 output of this run disappeared" in errors
     assert command.finish()[0] == 0

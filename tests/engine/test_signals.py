@@ -33,7 +33,7 @@ def test_a_second_signal_does_not_wait_for_what_workers_are_doing(tmp_path: Path
     before = contents(command.out)
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=100)
+    _, errors = process.communicate(timeout=250)
     assert process.returncode in (130, 143)
     told = [line for line in errors.splitlines() if not line.startswith("finishing ")]
     assert len(told) == 1

@@ -10,6 +10,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from photo_zoo import FATES, fill_zoo
 
+#: Whole commands, on machines that may be busy.
+pytestmark = pytest.mark.timeout(600)
+
 ROOT = Path(__file__).parents[2]
 PHOTOS = ROOT / "workflows" / "photos"
 FACELESS = ROOT / "workflows" / "photos-without-faces"
@@ -28,7 +31,7 @@ def run(folder: Path, *flags: str) -> tuple[int, dict[str, object], str]:
     command = [sys.executable, str(ROOT / "run_workflow.py"), "run", "zoo.yaml", "--json"]
     command += ["-o", "out", "--cache", "cache", "--workers", "2", *flags]
     done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=110, check=False
+        command, cwd=folder, capture_output=True, text=True, timeout=550, check=False
     )
     assert "Traceback" not in done.stderr, done.stderr
     lines = done.stdout.splitlines()

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+#: Whole commands, on machines that may be busy.
+pytestmark = pytest.mark.timeout(600)
+
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "workflows").glob("*.yaml"))
 
@@ -52,7 +55,7 @@ def ask(verb: str, recipe: Path, folder: Path, *flags: str) -> dict[str, Any]:
     limit = () if recipe.stem == "learn_directions" else ("--limit", "2")
     line = command(verb, recipe, folder, *limit, *flags)
     done = subprocess.run(
-        line, capture_output=True, text=True, timeout=110, cwd=folder, check=False
+        line, capture_output=True, text=True, timeout=550, cwd=folder, check=False
     )
     assert done.returncode == 0, done.stderr
     told: dict[str, Any] = json.loads(done.stdout)
