@@ -61,18 +61,7 @@ NVLABS = Recipe(
 
 #: Roich et al. 2021, arXiv:2106.05744: NVlabs' projector, shorter and slower, gives the pivot that
 #: the generator is then tuned around.
-PTI = Recipe(
-    space="w",
-    steps=450,
-    learning_rate=0.01,
-    units="code",
-    exploration=0.05,
-    pixel=0.0,
-    pixel_loss="squared",
-    prior="none",
-    prior_weight=0.0,
-    patience=450,
-)
+PTI = replace(NVLABS, steps=450, learning_rate=0.01, patience=450)
 
 PRESETS: Mapping[Preset, Recipe] = {
     "own": OWN,

@@ -1,13 +1,13 @@
 """Several codes in one picture: blended in feature space by ramps, shares, masks and boxes."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from engine.errors import ItemError, OpError
+from engine.errors import OpError
 from engine.op import Range, Seed, op
 from engine.values import Image, Latent, Mask, Network, Scalar, check_family
+from ops.given import checked, generator_of, region_of, rounded, styles_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -93,15 +93,15 @@ def interpolate_features(  # noqa: PLR0913 (settings are declared here and nowhe
 
     if len(codes) < 2:
         raise OpError("interpolate_features needs two codes or more")
-    generator = _generator(codes, model)
-    with _checked():
+    generator = generator_of(codes, model)
+    with checked():
         first, last = choose_layers(generator.config, layers)
-    where = _region(mask, box, feather, model)
+    where = region_of(mask, box, feather, model)
     alphas = _alphas(len(codes), alpha, plateau, ramp, inside=where is not None)
     if where is not None:
         alphas = [within(over, _masked(where)) for over in alphas]
     field = noise_field(generator, noise, seed, 1)
-    styles = [_styles(generator, code) for code in codes]
+    styles = [styles_of(generator, code) for code in codes]
     branches = [
         Branch(generator, styles[0], field),
         *(
@@ -150,11 +150,11 @@ def transfer_attribute(  # noqa: PLR0913 (settings are declared here and nowhere
     from models.canvas import noise_field
     from models.config import choose_layers
 
-    generator = _generator((target, reference), model)
-    with _checked():
+    generator = generator_of((target, reference), model)
+    with checked():
         end = choose_layers(generator.config, last)[1]
-    where = _region(mask, box, feather, model)
-    own = _styles(generator, target)
+    where = region_of(mask, box, feather, model)
+    own = styles_of(generator, target)
     other, start = _posed(generator, target, reference, align, pose_layers)
     over = constant(strength)
     if where is not None:
@@ -213,14 +213,14 @@ def translate(  # noqa: PLR0913 (settings are declared here and nowhere else)
 
     if (source.digest, source.delta) == (target.digest, target.delta):
         raise OpError("source and target are one model: say `models: {source: ..., target: ...}`")
-    mine, theirs = _generator((latent,), source), models.fetch(target)
-    with _checked():
+    mine, theirs = generator_of((latent,), source), models.fetch(target)
+    with checked():
         check_pair(mine, theirs, (source.name, target.name))
     if reference is not None:
         check_family(reference, source)
-    where = _region(mask, box, feather, source)
-    own = _styles(mine, latent)
-    other = own if reference is None else _styles(mine, reference)
+    where = region_of(mask, box, feather, source)
+    own = styles_of(mine, latent)
+    other = own if reference is None else styles_of(mine, reference)
     over = stepped(constant(early_alpha), constant(alpha), swap)
     if where is not None:
         over = within(over, _masked(where))
@@ -235,32 +235,13 @@ def translate(  # noqa: PLR0913 (settings are declared here and nowhere else)
 # --- codes -----------------------------------------------------------------------------------
 
 
-def _generator(codes: Sequence[Latent], model: Network) -> "Generator":
-    """The generator of some codes, from the pool."""
-    import models
-
-    for latent in codes:
-        check_family(latent, model)
-    return models.fetch(model)
-
-
-def _styles(generator: "Generator", latent: Latent) -> "Tensor":
-    """The style vectors of codes."""
-    import torch
-
-    from models.codes import to_styles
-
-    with torch.no_grad():
-        return to_styles(generator, latent.data.to(generator.w_avg.device), latent.space)
-
-
 def _posed(
     generator: "Generator", target: Latent, reference: Latent, align: str, pose: int
 ) -> tuple["Tensor", int]:
     """The reference's styles with the target's pose, and the first layer that may still differ."""
     import torch
 
-    own, other = _styles(generator, target), _styles(generator, reference)
+    own, other = styles_of(generator, target), styles_of(generator, reference)
     last = len(generator.layers) - 1
     if align == "none" or pose == 0:
         return other, 0
@@ -304,7 +285,7 @@ def _alphas(
     if isinstance(alpha, list):
         if len(alpha) != count:
             raise OpError(f"alpha has {len(alpha)} shares for {count} codes")
-        with _checked():
+        with checked():
             return even(alpha)[1:]
     if count != 2:
         raise OpError(f"one alpha is for two codes, here are {count}: give a list of {count}")
@@ -318,23 +299,6 @@ def _masked(where: "Tensor") -> "Alpha":
 
 
 # --- places ----------------------------------------------------------------------------------
-
-
-def _region(
-    mask: Mask | None, box: Sequence[float] | None, feather: float, model: Network
-) -> "Tensor | None":
-    """The mask that says where, at the model's resolution; None if nothing does."""
-    from models.errors import ModelError
-    from models.masks import BadMaskError, region
-
-    data = None if mask is None else mask.data.to(model.device)
-    try:
-        where = region(data, box, model.resolution, feather)
-    except BadMaskError as error:
-        raise ItemError("bad_input", str(error), item=error.item) from error
-    except ModelError as error:
-        raise OpError(str(error)) from error
-    return None if where is None else where.to(model.device)
 
 
 def _local(
@@ -367,17 +331,6 @@ def _local(
     return LocalEdit(
         Image(held.image),
         Scalar((reach,) * len(drawn)),
-        Scalar(tuple(round(value, 4) for value in held.leak_max.tolist())),
-        Scalar(tuple(round(value, 6) for value in held.leak_mean.tolist())),
+        rounded(held.leak_max, 4),
+        rounded(held.leak_mean, 6),
     )
-
-
-@contextmanager
-def _checked() -> Iterator[None]:
-    """What the models refuse is an error of the settings."""
-    from models.errors import ModelError
-
-    try:
-        yield
-    except ModelError as error:
-        raise OpError(str(error)) from error

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from engine.errors import ItemError, OpError
 from engine.op import Range, Seed, op
 from engine.values import Image, Latent, Network, Scalar, Space
+from ops.given import features_of, square
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -118,8 +119,8 @@ def invert(  # noqa: PLR0913 (settings are declared here and nowhere else)
     )
     way = method or ("hybrid" if preset == "own" else "optimize")
     generator = models.fetch(model)
-    net = _features(model)
-    target = _square(image.data, generator.resolution).to(model.device)
+    net = features_of(model)
+    target = square(image.data, generator.resolution).to(model.device)
     begin = mean_start(generator, len(target)) if way == "optimize" else _encode(model, target)
     start = start_code(generator, begin, recipe.space)
     try:
@@ -189,19 +190,6 @@ def _drawn(generator: "Generator", data: "Tensor", space: Space) -> "Inverted":
     return Inverted(data, picture, zeros, zeros.long())
 
 
-def _square(data: "Tensor", side: int) -> "Tensor":
-    """Square pictures at the generator's resolution."""
-    import torch.nn.functional as F
-
-    height, width = data.shape[2:]
-    if height != width:
-        message = f"the picture is {width}x{height}: cut a square first (align_face, align_center)"
-        raise ItemError("bad_input", message)
-    if height == side:
-        return data
-    return F.interpolate(data, size=(side, side), mode="bicubic", antialias=True).clamp(-1, 1)
-
-
 def _encode(model: Network, target: "Tensor") -> "Tensor":
     """The encoder's codes w_plus [N, L, D]."""
     from pathlib import Path
@@ -218,13 +206,3 @@ def _encode(model: Network, target: "Tensor") -> "Tensor":
         )
     with torch.no_grad():
         return encode(companions.encoder(beside, model.device), target)
-
-
-def _features(model: Network) -> "FeatureNet | None":
-    """The feature network beside the model, if there is one."""
-    from pathlib import Path
-
-    from models import companions
-
-    beside = Path(model.path).with_name("features.safetensors")
-    return companions.features(beside, model.device) if beside.is_file() else None

@@ -1,14 +1,14 @@
 """Two older ways to change a picture in one place, to compare `transfer_attribute` with."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from engine.errors import ItemError, OpError, suggestion
+from engine.errors import OpError, suggestion
 from engine.op import Range, Seed, op
-from engine.values import Image, Latent, Mask, Network, Scalar, check_family
+from engine.values import Image, Latent, Mask, Network, Scalar
+from ops.given import checked, generator_of, region_of, rounded, styles_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,13 +85,15 @@ def collage(  # noqa: PLR0913 (settings are declared here and nowhere else)
 
     if len(levels) != len(strengths):
         raise OpError(f"{len(strengths)} strengths for {len(levels)} levels: one each")
-    with _checked():
+    with checked():
         for level in levels:
             cell_px(model.resolution, level)
-    generator = _generator((target, reference), model)
-    where = _region(mask, box, feather, model)
+    generator = generator_of((target, reference), model)
+    where = region_of(mask, box, feather, model)
+    if where is None:
+        raise OpError("a mask or a box must say what is pasted")
     with torch.no_grad():
-        own, other = _styles(generator, target), _styles(generator, reference)
+        own, other = styles_of(generator, target), styles_of(generator, reference)
         field = noise_field(generator, noise, seed, len(own))
         branches = Branch(generator, own, field), Branch(generator, other, field)
         chosen = dict(zip(levels, strengths, strict=True))
@@ -136,14 +138,14 @@ def edit_locally(  # noqa: PLR0913 (settings are declared here and nowhere else)
     from models.masks import confined
     from models.parts import channel_shares
 
-    generator = _generator((target, reference), model)
+    generator = generator_of((target, reference), model)
     net = _network(model) if method == "network" else None
     numbers = _numbers(parts if isinstance(parts, list) else [parts], net, clusters)
-    with torch.no_grad(), _checked():
+    with torch.no_grad(), checked():
         mine = _catalogued(generator, net, at, clusters)[numbers].sum(0)
         budgets = [early_epsilon if layer.index < 4 else epsilon for layer in generator.layers]
         shares = channel_shares(generator, mine, strategy, rho, budgets) * strength
-        own, other = _styles(generator, target), _styles(generator, reference)
+        own, other = styles_of(generator, target), styles_of(generator, reference)
         mixed = torch.lerp(own, other, shares.expand_as(own))
         plain, drawn = (generator.synthesize_styles(s).clamp(-1, 1) for s in (own, mixed))
         where = _members(generator, net, own, plain, at, clusters)[:, numbers].sum(1, keepdim=True)
@@ -154,8 +156,8 @@ def edit_locally(  # noqa: PLR0913 (settings are declared here and nowhere else)
     return PartEdit(
         Image(held.image),
         Mask(where.clamp(0, 1)),
-        _rounded(held.leak_max, 4),
-        _rounded(held.leak_mean, 6),
+        rounded(held.leak_max, 4),
+        rounded(held.leak_mean, 6),
         Scalar((int((shares > 0).sum()),) * len(own)),
     )
 
@@ -163,61 +165,11 @@ def edit_locally(  # noqa: PLR0913 (settings are declared here and nowhere else)
 # --- codes and places ------------------------------------------------------------------------
 
 
-def _generator(codes: Sequence[Latent], model: Network) -> "Generator":
-    """The generator of some codes, from the pool."""
-    import models
-
-    for latent in codes:
-        check_family(latent, model)
-    return models.fetch(model)
-
-
-def _styles(generator: "Generator", latent: Latent) -> "Tensor":
-    """The style vectors of codes."""
-    from models.codes import to_styles
-
-    return to_styles(generator, latent.data.to(generator.w_avg.device), latent.space)
-
-
-def _region(
-    mask: Mask | None, box: Sequence[float] | None, feather: float, model: Network
-) -> "Tensor":
-    """The mask that says where, at the model's resolution."""
-    from models.masks import BadMaskError, region
-
-    data = None if mask is None else mask.data.to(model.device)
-    try:
-        with _checked():
-            where = region(data, box, model.resolution, feather)
-    except OpError as error:
-        if isinstance(error.__cause__, BadMaskError):
-            raise ItemError("bad_input", str(error), item=error.__cause__.item) from error
-        raise
-    if where is None:
-        raise OpError("a mask or a box must say what is pasted")
-    return where.to(model.device)
-
-
 def _pasted(plain: "Tensor", drawn: "Tensor", where: "Tensor", margin: float) -> Pasted:
     from models.masks import confined
 
     held = confined(plain, drawn, where, round(margin * plain.shape[-1]), protect=False)
-    return Pasted(Image(held.image), _rounded(held.leak_max, 4), _rounded(held.leak_mean, 6))
-
-
-def _rounded(values: "Tensor", digits: int) -> Scalar:
-    return Scalar(tuple(round(value, digits) for value in values.tolist()))
-
-
-@contextmanager
-def _checked() -> Iterator[None]:
-    """What the models refuse is an error of the settings."""
-    from models.errors import ModelError
-
-    try:
-        yield
-    except ModelError as error:
-        raise OpError(str(error)) from error
+    return Pasted(Image(held.image), rounded(held.leak_max, 4), rounded(held.leak_mean, 6))
 
 
 # --- parts -----------------------------------------------------------------------------------

@@ -1,13 +1,13 @@
 """Masks: drawn as boxes and polygons, read from files, or found in pictures and features."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from engine.errors import ItemError, OpError, suggestion
 from engine.op import Asset, Range, op
 from engine.values import Image, Latent, Mask, Network, Scalar, check_family
+from ops.given import checked
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -114,7 +114,7 @@ def load_mask(
     weights = image.data.new_tensor([0.299, 0.587, 0.114]).reshape(1, 3, 1, 1)
     found = (((image.data + 1) / 2) * weights).sum(1, keepdim=True).clamp(0, 1)
     if file is not None:
-        with _checked():
+        with checked():
             found = read_mask(file).to(found.device)
     if threshold is not None:
         found = (found >= threshold).float()
@@ -210,7 +210,7 @@ def _by_clusters(
     from models.parts import catalogue, memberships
 
     check_family(latent, model)
-    with _checked():
+    with checked():
         cell_px(model.resolution, at)
     for part in parts:
         if not isinstance(part, int) or not 0 <= part < clusters:
@@ -222,17 +222,6 @@ def _by_clusters(
         found = memberships(generator, styles, at, centers)[:, [int(part) for part in parts]]
         size = (model.resolution, model.resolution)
         return F.interpolate(found.sum(1, keepdim=True), size, mode="bilinear").clamp(0, 1)
-
-
-@contextmanager
-def _checked() -> Iterator[None]:
-    """What the models refuse is an error of the settings."""
-    from models.errors import ModelError
-
-    try:
-        yield
-    except ModelError as error:
-        raise OpError(str(error)) from error
 
 
 def _judged(draw: "Callable[[], Tensor]", *, fractions: bool) -> "Tensor":

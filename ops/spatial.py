@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from engine.errors import OpError
 from engine.op import Range, Seed, op
 from engine.values import Image, Latent, Network, Scalar, check_family
+from ops.given import checked
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -106,7 +106,7 @@ def pad_features(  # noqa: PLR0913 (settings are declared here and nowhere else)
     from models.grid import padding
 
     around = {"left": left, "right": right, "top": top, "bottom": bottom}
-    with _checked():
+    with checked():
         sides = Sides(**padding(model.resolution, at, around, unit, mode))
     return _edited(latent, model, {at: padded(sides, mode)}, noise, seed)
 
@@ -136,7 +136,7 @@ def resize_features(
     from models.edits import scaled
     from models.grid import scaling
 
-    with _checked():
+    with checked():
         cells = scaling(model.resolution, at, height, width)
     return _edited(latent, model, {at: scaled(*cells, mode)}, noise, seed)
 
@@ -167,7 +167,7 @@ def shift_features(  # noqa: PLR0913 (settings are declared here and nowhere els
     picture, ways that are no whole cells (the nearest are named), or an unknown resolution.
     Source: Chong et al. 2021, arXiv:2111.01619, section 3.3.
     """
-    with _checked():
+    with checked():
         edits = _shifts(model.resolution, at, moves, feather, strength, swap=swap)
     return _edited(latent, model, edits, noise, seed)
 
@@ -206,7 +206,7 @@ def sample_shifts(  # noqa: PLR0913 (settings are declared here and nowhere else
     seeds = tuple(seed) or (0,) * len(latent.data)
     for i, one in enumerate(seeds):
         item = Latent(latent.data[i : i + 1], latent.space, latent.family)
-        with _checked():
+        with checked():
             coarsest = min(_resolutions(model.resolution, at))
             moves = _drawn_moves(one, variant, count, size, reach, coarsest, axis)
             edits = _shifts(model.resolution, at, moves, feather, 1.0)
@@ -362,21 +362,10 @@ def _edited(
 
     check_family(latent, model)
     generator = models.fetch(model)
-    with torch.no_grad(), _checked():
+    with torch.no_grad(), checked():
         styles = to_styles(generator, latent.data.to(model.device), latent.space)
         field = noise_field(generator, noise, seed, len(styles))
         return Image(draw_blend([Branch(generator, styles, field)], edits=edits).clamp(-1, 1))
-
-
-@contextmanager
-def _checked() -> Iterator[None]:
-    """What the models refuse is an error of the settings."""
-    from models.errors import ModelError
-
-    try:
-        yield
-    except ModelError as error:
-        raise OpError(str(error)) from error
 
 
 def _blamed(message: str, names: Sequence[str] | Mapping[str, int], other: str) -> str:

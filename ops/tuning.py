@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from engine.errors import ItemError, OpError
 from engine.op import Range, Seed, op
 from engine.values import Image, Latent, Network, Scalar, check_family
+from ops.given import features_of, square
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from models.perceptual import FeatureNet
+    pass
 
 Weight = Annotated[float, Range(0)]
 Rows = Literal["all", "coarse", "middle", "fine"] | list[int]
@@ -79,7 +78,7 @@ def tune_generator(  # noqa: PLR0913 (settings are declared here and nowhere els
 
     check_family(latent, model)
     base = models.network(model.path, model.device)
-    net = _features(model)
+    net = features_of(model)
     if not pixel and (net is None or not perceptual):
         raise OpError("nothing compares the pictures: give pixel, or perceptual with a network")
     chosen = choose_rows(base.config, rows)
@@ -97,7 +96,7 @@ def tune_generator(  # noqa: PLR0913 (settings are declared here and nowhere els
         stop_psnr=stop_psnr,
         seed=next(iter(seed), 0),
     )
-    target = _square(image.data, base.resolution).to(model.device)
+    target = square(image.data, base.resolution).to(model.device)
     styles = to_styles(base, latent.data.to(model.device), latent.space).detach()
     earlier = deltas.unpack(model.delta, model.digest) if model.delta else None
     found = tune(base, net, styles, target, tuning, earlier)
@@ -114,26 +113,3 @@ def tune_generator(  # noqa: PLR0913 (settings are declared here and nowhere els
         Scalar((found.steps,)),
         Scalar((len(found.packed),)),
     )
-
-
-def _square(data: "Tensor", side: int) -> "Tensor":
-    """Square pictures at the generator's resolution."""
-    import torch.nn.functional as F
-
-    height, width = data.shape[2:]
-    if height != width:
-        message = f"the picture is {width}x{height}: cut a square first (align_face, align_center)"
-        raise ItemError("bad_input", message)
-    if height == side:
-        return data
-    return F.interpolate(data, size=(side, side), mode="bicubic", antialias=True).clamp(-1, 1)
-
-
-def _features(model: Network) -> "FeatureNet | None":
-    """The feature network beside the model, if there is one."""
-    from pathlib import Path
-
-    from models import companions
-
-    beside = Path(model.path).with_name("features.safetensors")
-    return companions.features(beside, model.device) if beside.is_file() else None

@@ -1,0 +1,92 @@
+"""What ops are given, made ready for networks: generators, style vectors, squares, places."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from engine.errors import ItemError, OpError
+from engine.values import Latent, Mask, Network, Scalar, check_family
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from models.perceptual import FeatureNet
+    from models.stylegan2 import Generator
+
+
+def generator_of(codes: Sequence[Latent], model: Network) -> "Generator":
+    """The generator of some codes, from the pool. Raises: OpError if a code is of another one."""
+    import models
+
+    for latent in codes:
+        check_family(latent, model)
+    return models.fetch(model)
+
+
+def styles_of(generator: "Generator", latent: Latent) -> "Tensor":
+    """The style vectors [N, S] of codes of any space."""
+    import torch
+
+    from models.codes import to_styles
+
+    with torch.no_grad():
+        return to_styles(generator, latent.data.to(generator.w_avg.device), latent.space)
+
+
+def features_of(model: Network) -> "FeatureNet | None":
+    """The feature network beside a model, if there is one."""
+    from pathlib import Path
+
+    from models import companions
+
+    beside = Path(model.path).with_name("features.safetensors")
+    return companions.features(beside, model.device) if beside.is_file() else None
+
+
+def square(data: "Tensor", side: int) -> "Tensor":
+    """Pictures [N, 3, S, S] at `side` px. Raises: ItemError bad_input unless they are square."""
+    import torch.nn.functional as F
+
+    height, width = data.shape[2:]
+    if height != width:
+        message = f"the picture is {width}x{height}: cut a square first (align_face, align_center)"
+        raise ItemError("bad_input", message)
+    if height == side:
+        return data
+    return F.interpolate(data, size=(side, side), mode="bicubic", antialias=True).clamp(-1, 1)
+
+
+def region_of(
+    mask: Mask | None, box: Sequence[float] | None, feather: float, model: Network
+) -> "Tensor | None":
+    """The mask that says where, at the model's resolution; None if nothing does.
+
+    Raises: ItemError bad_input for an empty or broken mask, OpError for a box.
+    """
+    from models.errors import ModelError
+    from models.masks import BadMaskError, region
+
+    data = None if mask is None else mask.data.to(model.device)
+    try:
+        where = region(data, box, model.resolution, feather)
+    except BadMaskError as error:
+        raise ItemError("bad_input", str(error), item=error.item) from error
+    except ModelError as error:
+        raise OpError(str(error)) from error
+    return None if where is None else where.to(model.device)
+
+
+def rounded(values: "Tensor", digits: int) -> Scalar:
+    """Tensor values [N] as rounded numbers."""
+    return Scalar(tuple(round(value, digits) for value in values.tolist()))
+
+
+@contextmanager
+def checked() -> Iterator[None]:
+    """What the models refuse is an error of the settings."""
+    from models.errors import ModelError
+
+    try:
+        yield
+    except ModelError as error:
+        raise OpError(str(error)) from error
