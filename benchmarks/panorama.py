@@ -30,7 +30,8 @@ torch = import_torch()
 import models  # noqa: E402  (torch comes first, with the allocator tuned)
 from models import blend  # noqa: E402
 from models.blend import Branch, draw_blend  # noqa: E402
-from models.panorama import Panorama, noise_field, weave_spans  # noqa: E402
+from models.canvas import noise_field  # noqa: E402
+from models.panorama import Panorama, weave_spans  # noqa: E402
 from models.seams import high_band, measure_seams  # noqa: E402
 
 if TYPE_CHECKING:

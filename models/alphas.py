@@ -44,16 +44,17 @@ def ramp(axis: Axis = "horizontal", start: float = 0.25, end: float = 0.75) -> A
     return alpha
 
 
-def cells(axis: Axis = "horizontal", plateau: float = 0.25) -> Alpha:
+def cells(axis: Axis = "horizontal", plateau: float = 0.25, pictures: int = 1) -> Alpha:
     """The reference's ramp: its plateaus and steps are counted in cells of each resolution.
 
-    At 4 cells it is a hard cut. For native canvases only.
+    At 4 cells it is a hard cut. For canvases as long as so many native pictures.
     Source: Chong et al. 2021, arXiv:2111.01619 (as released).
     """
 
     def alpha(layer: Layer, region: Region) -> Tensor:
-        flat = int(layer.resolution * plateau)
-        middle = torch.linspace(0, 1, layer.resolution - 2 * flat)
+        count = pictures * layer.resolution
+        flat = int(count * plateau)
+        middle = torch.linspace(0, 1, count - 2 * flat)
         values = torch.cat([torch.zeros(flat), middle, torch.ones(flat)])
         first = region.left if axis == "horizontal" else region.top
         size = region.width if axis == "horizontal" else region.height

@@ -131,7 +131,9 @@ def seeded_field(seeds: Sequence[int], device: torch.device | None = None) -> No
     return field
 
 
-def noise_field(generator: Generator, kind: str, seeds: Sequence[int], items: int) -> NoiseField:
+def noise_field(
+    generator: Generator, kind: str, seeds: Sequence[int] = (), items: int = 1
+) -> NoiseField:
     """The noise called "const", "seeded" (by one seed per item, 0 if none are given) or "none"."""
     if kind == "seeded":
         return seeded_field(tuple(seeds) or (0,) * items, generator.w_avg.device)

@@ -11,19 +11,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
-from models.alphas import Axis, Weight, along, centers, shares
-from models.blend import HALO, Alpha, Branch, Walk, begin, draw_blend, step
-from models.canvas import Canvas, NoiseField, Region, fixed_field, no_noise, seeded_field, wrapped
+from models.alphas import Axis, Weight, along, cells, centers, shares
+from models.blend import HALO, Branch, Walk, begin, draw_blend, step
+from models.canvas import Canvas, NoiseField, Region, no_noise, wrapped
 from models.config import Layer
 from models.errors import ModelError
 from models.stylegan2 import Generator, LayerState
-
-NoiseName: TypeAlias = Literal["const", "seeded", "none"]
 
 #: Cells of the 4 px level in one picture.
 PICTURE = 4
@@ -172,13 +169,6 @@ def cut(canvas: Canvas, cells: int) -> Iterator[Region]:
             yield Region(top, left, height, width)
 
 
-def noise_field(generator: Generator, noise: NoiseName, seed: int = 0) -> NoiseField:
-    """Noise by name: the network's own repeated, without a period, or none."""
-    if noise == "const":
-        return fixed_field(generator)
-    return seeded_field([seed], generator.w_avg.device) if noise == "seeded" else no_noise
-
-
 # --- codes along a strip ---------------------------------------------------------------------
 
 
@@ -233,24 +223,14 @@ def draw_span(
     # Each constant goes through its first convolution alone; they are joined after it.
     state = LayerState(1, torch.cat([start.features for start in starts], 3))
     walk = Walk(state, Region(0, 0, PICTURE, 2 * PICTURE))
-    pair = [Branch(generator, a, noise), Branch(generator, b, noise, stepped_ramp(flat))]
+    pair = [
+        Branch(generator, a, noise),
+        Branch(generator, b, noise, cells(plateau=0.25 if flat else 0.0, pictures=2)),
+    ]
     while walk.state.next < len(generator.layers):
         walk = step(pair, walk)
     assert walk.state.skip is not None
     return walk.state.skip
-
-
-def stepped_ramp(flat: bool = True, pictures: int = 2) -> Alpha:
-    """The published ramp: its ends are cells of each resolution, not places of the picture."""
-
-    def alpha(layer: Layer, region: Region) -> Tensor:
-        count = pictures * layer.resolution
-        rest = count // 4 if flat else 0
-        middle = torch.linspace(0, 1, count - 2 * rest)
-        values = torch.cat([torch.zeros(rest), middle, torch.ones(rest)])
-        return along(values[region.left : region.right], "horizontal")
-
-    return alpha
 
 
 def moved(noise: NoiseField, pictures: int) -> NoiseField:

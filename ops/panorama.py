@@ -51,7 +51,8 @@ def weave_panorama(  # noqa: PLR0913 (settings are declared here and nowhere els
     import torch
 
     import models
-    from models.panorama import Panorama, noise_field, weave_spans
+    from models.canvas import noise_field
+    from models.panorama import Panorama, weave_spans
 
     if not codes:
         raise OpError("a panorama needs one code at least")
@@ -59,7 +60,7 @@ def weave_panorama(  # noqa: PLR0913 (settings are declared here and nowhere els
         check_family(latent, model)
     rows, wide = _layout(len(codes), axis, columns, members)
     generator = models.fetch(model)
-    field = noise_field(generator, noise, seed[0] if seed else 0)
+    field = noise_field(generator, noise, seed)
     with torch.no_grad():
         try:
             styles = _styles(generator, codes, psi, smooth)

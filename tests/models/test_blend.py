@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models import ModelError, load_generator
-from models.alphas import along, centers, constant, from_mask, ramp, shares, up_to
+from models.alphas import along, cells, centers, constant, from_mask, ramp, shares, up_to
 from models.blend import Alpha, Branch, Walk, check_branches, draw_blend, reach_px, step
 from models.canvas import (
     Canvas,
@@ -66,25 +66,9 @@ def soat() -> Soat:
 # --- what the reference answers ---------------------------------------------------------------
 
 
-def plateaus(axis: str, sides: int = 1, flat: bool = True) -> Alpha:
-    """The reference's ramp: its ends are cells of each resolution, not places of the picture."""
-
-    def alpha(layer: Layer, region: Region) -> Tensor:
-        n = sides * layer.resolution
-        values = torch.linspace(0, 1, n)
-        if flat:
-            middle = torch.linspace(0, 1, n // 2)
-            values = torch.cat([torch.zeros(n // 4), middle, torch.ones(n - n // 4 - n // 2)])
-        if axis == "horizontal":
-            return along(values[region.left : region.right], "horizontal")
-        return along(values[region.top : region.bottom], "vertical")
-
-    return alpha
-
-
 @pytest.mark.parametrize("axis", ["horizontal", "vertical"])
 def test_two_codes_side_by_side(soat: Soat, axis: str) -> None:
-    soat.agrees(draw_blend(soat.pair(plateaus(axis))), f"blend_{axis}")
+    soat.agrees(draw_blend(soat.pair(cells(axis))), f"blend_{axis}")
 
 
 def blurred_box(x: int, y: int, w: int, h: int) -> Tensor:
@@ -126,7 +110,7 @@ def test_a_soft_box(soat: Soat, last: int, pose: bool) -> None:
 )
 def test_a_span_of_two_codes(soat: Soat, name: str, noise: bool, flat: bool) -> None:
     field = soat.noise if noise else no_noise
-    branches = soat.pair(plateaus("horizontal", 2, flat), field)
+    branches = soat.pair(cells(plateau=0.25 if flat else 0.0, pictures=2), field)
     first = [
         soat.generator.run(style, "const" if noise else "none", stop=1)
         for style in (soat.a, soat.b)

@@ -16,13 +16,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models import ModelError, load_generator
 from models.blend import HALO, reach_px
-from models.canvas import Region
+from models.canvas import Region, noise_field
 from models.config import GeneratorConfig
 from models.panorama import (
     Panorama,
     draw_span,
     moved,
-    noise_field,
     smoothed,
     weave_spans,
 )
@@ -64,7 +63,7 @@ def codes(generator: Generator, items: int, seed: int = 1) -> Tensor:
 
 
 def strip(generator: Generator, items: int, **more: object) -> Panorama:
-    noise = noise_field(generator, "seeded", 7)
+    noise = noise_field(generator, "seeded", [7])
     given = Panorama(generator, codes(generator, items), 1, items, noise)
     return replace(given, **more)  # type: ignore[arg-type]
 
@@ -239,13 +238,14 @@ SCRIPT = """
 import pathlib, torch
 torch.set_num_threads(1)
 from models.config import GeneratorConfig
-from models.panorama import Panorama, noise_field
+from models.canvas import noise_field
+from models.panorama import Panorama
 from models.stylegan2 import Generator
 torch.manual_seed(0)
 net = Generator(GeneratorConfig(64, (16, 16, 16, 16, 16), mapping_layers=1)).requires_grad_(False)
 def drawn(count):
     styles = net.styles(torch.randn(count, net.num_rows, 512))
-    strip = Panorama(net, styles, 1, count, noise_field(net, "seeded", 1))
+    strip = Panorama(net, styles, 1, count, noise_field(net, "seeded", [1]))
     with torch.no_grad():
         for _ in strip.tiles(256):
             pass
@@ -316,7 +316,7 @@ def test_a_span_is_the_published_one(name: str, noise: str, flat: bool) -> None:
 @pytest.mark.parametrize("noise", ["const", "seeded"])
 def test_spans_are_cut_and_joined_as_published(generator: Generator, noise: str) -> None:
     styles = codes(generator, 4)
-    field = noise_field(generator, noise, 3)  # type: ignore[arg-type]
+    field = noise_field(generator, noise, [3])  # type: ignore[arg-type]
     spans = [
         draw_span(generator, a[None], b[None], moved(field, k))
         for k, (a, b) in enumerate(pairwise(styles))

@@ -9,7 +9,8 @@ import torch
 from engine.errors import OpError
 from engine.op import Members, Seed
 from engine.values import Latent, Network, split
-from models.panorama import Panorama, noise_field, smoothed
+from models.canvas import noise_field
+from models.panorama import Panorama, smoothed
 from models.stylegan2 import Generator
 from ops.codes import to_style, truncate
 from ops.panorama import weave_panorama
@@ -31,7 +32,7 @@ def test_a_strip_is_the_canvas_of_its_codes(
 ) -> None:
     made = weave_panorama(codes, model, seed=Seed((5,)), closed=True)
     styles = generator.styles(generator.broadcast(w.data))
-    field = noise_field(generator, "seeded", 5)
+    field = noise_field(generator, "seeded", [5])
     strip = Panorama(generator, styles, 1, 5, field, closed_x=True)
     whole = strip.draw(strip.canvas.whole).clamp(-1, 1)
     assert made.data.shape == (1, 3, 32, 160)
