@@ -15,12 +15,13 @@ from models.runtime import import_torch
 def main() -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(prog="python -m models.training", description=__doc__)
-    parser.add_argument("domain", help="what to draw: portraits")
+    parser.add_argument("domain", help="what to draw: portraits or landscapes")
     parser.add_argument(
         "--part",
-        choices=["generator", "features", "encoder", "export"],
+        choices=["generator", "features", "adversarial", "encoder", "export"],
         default="generator",
-        help="the encoder needs the other two in --out; export writes weights into --builtin",
+        help="adversarial goes on with the generator in --out, the encoder needs generator and "
+        "features there; export writes weights into --builtin",
     )
     parser.add_argument("--minutes", type=float, help="how long to work")
     parser.add_argument("--steps", type=int, help="how many steps to take, exactly repeatable")
@@ -32,6 +33,12 @@ def main() -> None:
     parser.add_argument("--warm", action="store_true", help="start from the weights that ship")
     parser.add_argument("--compile", action="store_true", help="compile the renderer (needs g++)")
     parser.add_argument("--builtin", type=Path, help="where export writes, a folder per model")
+    game = parser.add_argument_group("adversarial")
+    game.add_argument("--share", type=float, help="pull of the discriminator beside the render's")
+    game.add_argument("--mixing", type=float, help="share of pictures of mixed styles")
+    game.add_argument("--r1", type=float, help="weight of the R1 penalty")
+    game.add_argument("--path", type=float, help="weight of path length regularisation")
+    game.add_argument("--steady", type=float, help="hold the sign of real scores by augmentation")
     options = parser.parse_args()
     if options.part != "export" and (options.minutes is None) == (options.steps is None):
         parser.error("give either --minutes or --steps")
@@ -41,7 +48,7 @@ def main() -> None:
 def _run(options: argparse.Namespace) -> None:
     torch = import_torch()  # the allocator is tuned before anything imports torch
 
-    from models.training import encoder, export, features, generator
+    from models.training import adversarial, encoder, export, features, generator
     from models.training.domains import domain
     from models.training.loop import Budget, Job
 
@@ -61,6 +68,11 @@ def _run(options: argparse.Namespace) -> None:
     )
     if options.part == "export":
         export.export(job, options.builtin)
+        return
+    if options.part == "adversarial":
+        given = {key: getattr(options, key) for key in ("share", "mixing", "r1", "path", "steady")}
+        chosen = {key: value for key, value in given.items() if value is not None}
+        adversarial.train(job, adversarial.Game(**chosen))
         return
     train = {"generator": generator, "features": features, "encoder": encoder}[options.part].train
     train(job)

@@ -25,6 +25,8 @@ class Domain:
     noise fields that the renderer reads; where coarse ones lay the picture out, a generator starts
     with the strength `layout_noise` for them. `posed` pictures show one thing before a backdrop
     (the first part), so a network that reads them should not mind where it stands and before what.
+    Up to `paired_px` a code and its noise determine the picture well enough to be compared with
+    the render while a discriminator judges it.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Domain:
     sides: tuple[int, ...] = (64, 128)
     layout_noise: float = 0.0
     posed: bool = True
+    paired_px: int = 128
 
     def visible_factors(self, factors: Tensor) -> Tensor:
         """What can be seen of factors, 0..1.  Shapes: [N, K] -> [N, K]."""
@@ -86,6 +89,7 @@ LANDSCAPES = Domain(
     sides=(4, 8, 16, 32, 64, 128),
     layout_noise=0.3,
     posed=False,
+    paired_px=32,
 )
 
 _DOMAINS = {domain.name: domain for domain in (PORTRAITS, LANDSCAPES)}

@@ -12,15 +12,14 @@ import torch
 from torch import Tensor
 
 from models.encoder import Encoder, EncoderConfig
-from models.perceptual import FeatureNet, FeatureNetConfig, perceptual_distance
+from models.perceptual import FeatureNet, perceptual_distance
 from models.stylegan2 import Generator
-from models.training import features
 from models.training.augment import Dice, clutter, develop
 from models.training.domains import Domain, Render
+from models.training.fitted import code_statistics, load_fitted, load_seer
 from models.training.generator import draw_pairs
-from models.training.loop import Fit, Job, begin, descend, drive, falling
+from models.training.loop import Fit, Job, begin, descend, drive, falling, warm
 from models.training.losses import picture_loss, psnr
-from models.training.records import load_checkpoint
 
 _CODES_UNTIL = 0.5  # of the budget; pictures judge from there on
 _BATCH = 16
@@ -45,6 +44,7 @@ def train(job: Job) -> Fit[Encoder]:
     torch.nn.init.normal_(network.rows, std=config.rank**-0.5)
     torch.nn.init.zeros_(network.steps.weight)
     torch.nn.init.zeros_(network.steps.bias)
+    warm(job, "encoder", network)
     network.w_avg, network.w_std = code_statistics(teachers.generator)
 
     def step(fit: Fit[Encoder], used: float, render: Render) -> dict[str, float | int]:
@@ -58,33 +58,7 @@ def train(job: Job) -> Fit[Encoder]:
 
 def load_teachers(job: Job) -> Teachers:
     """The averaged generator and feature network of the checkpoints in `job.out`."""
-    return Teachers(load_generator(job), load_seer(job))
-
-
-def load_generator(job: Job) -> Generator:
-    """The averaged generator of the checkpoint in `job.out`."""
-    generator = Generator(job.domain.generator)
-    generator.load_state_dict(load_checkpoint(job.out / "generator.pt")["average"])
-    return generator.to(job.device).requires_grad_(requires_grad=False)
-
-
-def load_seer(job: Job) -> FeatureNet:
-    """The averaged feature network of the checkpoint in `job.out`, its distance calibrated."""
-    domain = job.domain
-    seer = FeatureNet(FeatureNetConfig(domain.factors, domain.parts, domain.landmarks))
-    seer.load_state_dict(load_checkpoint(job.out / "features.pt")["average"])
-    seer = seer.to(job.device).requires_grad_(requires_grad=False)
-    features.calibrate(seer, domain)
-    return seer
-
-
-@torch.no_grad()
-def code_statistics(generator: Generator, items: int = 20_000) -> tuple[Tensor, Tensor]:
-    """Mean and spread of w [D] over `items` Gaussian z of a fixed seed."""
-    random = torch.Generator().manual_seed(0)
-    z = torch.randn(items, generator.config.z_dim, generator=random)
-    w = generator.mapping(z.to(generator.const.device))
-    return w.mean(0), w.std(0).clamp(min=1e-3)
+    return Teachers(load_fitted(job), load_seer(job))
 
 
 def draw(

@@ -15,19 +15,19 @@ from models.library import BUILTIN
 from models.loading import save_generator, save_network
 from models.stylegan2 import Generator
 from models.training import features, generator
-from models.training.encoder import code_statistics, invert_renders, load_generator, load_seer
+from models.training.encoder import invert_renders
+from models.training.fitted import code_statistics, load_fitted, load_judge, load_seer
 from models.training.loop import Job
 from models.training.losses import psnr
 from models.training.records import load_checkpoint
 
 
 def export(job: Job, folder: Path | None = None, held_out: int = 1024) -> None:
-    """Write generator, features and encoder as half precision safetensors, with `model.json`.
+    """Write what is fitted as half precision safetensors, with `model.json` beside them.
 
-    Quality is measured on `held_out` pictures. Networks that are not fitted yet are left out; the
-    encoder needs both others.
+    Quality is measured on `held_out` pictures. The encoder needs generator and features.
     """
-    network = load_generator(job)
+    network = load_fitted(job)
     name = f"{job.domain.name}-{network.resolution}"
     folder = folder or BUILTIN / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -43,6 +43,10 @@ def export(job: Job, folder: Path | None = None, held_out: int = 1024) -> None:
         "trained_on": f"{os.cpu_count()} {platform.machine()} cores, torch {torch.__version__}",
         "generator": _progress(job, "generator") | {"held_out_psnr_db": round(quality, 2)},
     }
+    if (job.out / "adversarial.pt").exists():
+        judge = load_judge(job)
+        _save(judge, folder, "discriminator", judge.config.to_json())
+        facts["discriminator"] = _progress(job, "adversarial")
     if (job.out / "features.pt").exists():
         seer = load_seer(job)
         _save(seer, folder, "features", seer.config.to_json())

@@ -12,7 +12,7 @@ from models.perceptual import FeatureNet, FeatureNetConfig, Reading, stage_dista
 from models.scenes.canvas import Scene
 from models.training.augment import Dice, clutter, develop, move
 from models.training.domains import Domain, Render
-from models.training.loop import Fit, Job, begin, descend, draw_scene, drive, falling
+from models.training.loop import Fit, Job, begin, descend, draw_scene, drive, falling, warm
 
 _BATCH = 16
 
@@ -22,6 +22,7 @@ def train(job: Job) -> Fit[FeatureNet]:
     torch.manual_seed(job.seed)
     domain = job.domain
     network = FeatureNet(FeatureNetConfig(domain.factors, domain.parts, domain.landmarks))
+    warm(job, "features", network)
     return drive(job, "features", begin(job, network), train_step, sample_rows)
 
 

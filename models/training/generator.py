@@ -16,7 +16,7 @@ from models.layers import EqualizedLinear, StyledConv
 from models.scenes.canvas import Scene
 from models.stylegan2 import Generator
 from models.training.domains import Domain, Render, factors_of, projection
-from models.training.loop import Fit, Job, begin, descend, draw_scene, drive, falling
+from models.training.loop import Fit, Job, begin, descend, draw_scene, drive, falling, warm
 from models.training.losses import picture_loss, psnr, reach
 
 COMPILED_PX = 128  # smaller sizes are over before their compilation would have paid
@@ -50,6 +50,7 @@ def train(job: Job) -> Fit[Generator]:
     torch.manual_seed(job.seed)
     network = Generator(job.domain.generator)
     _warm_start(network, job.domain)
+    warm(job, "generator", network)
     return drive(job, "generator", begin(job, network), train_step, sample_rows)
 
 
@@ -131,11 +132,15 @@ def train_step(fit: Fit[Generator], used: float, render: Render) -> dict[str, fl
 
 
 def sample_rows(fit: Fit[Generator]) -> list[Tensor]:
-    """Renders and, below each row, what the averaged generator makes of the same codes."""
-    random = torch.Generator().manual_seed(1)
-    average, size = fit.average, fit.average.resolution
-    z, noise, scene = draw_pairs(average, fit.domain, 24, size, random, fit.domain.render)
-    made = picture_at(average, z, noise, size)
+    """What the averaged generator draws, as `sheet_rows` shows it."""
+    return sheet_rows(fit.average, fit.domain)
+
+
+def sheet_rows(network: Generator, domain: Domain) -> list[Tensor]:
+    """Renders and, below each row, what a generator makes of the same codes."""
+    random, size = torch.Generator().manual_seed(1), network.resolution
+    z, noise, scene = draw_pairs(network, domain, 24, size, random, domain.render)
+    made = picture_at(network, z, noise, size)
     return [row[k : k + 8] for k in (0, 8, 16) for row in (scene.image, made)]
 
 

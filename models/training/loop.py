@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from models.companions import load_encoder, load_features
+from models.companions import load_discriminator, load_encoder, load_features
 from models.loading import load_generator
 from models.scenes.canvas import Scene, grain_of
 from models.training.domains import Domain, Render
@@ -97,23 +97,30 @@ Step = Callable[[Fit[Network], float, Render], dict[str, float | int]]
 """One optimiser step: the fit, the share of the budget that is gone, the renderer -> figures."""
 
 
-def begin(job: Job, network: Network, *, memory: float = 1000.0) -> Fit[Network]:
+def begin(
+    job: Job, network: Network, *, memory: float = 1000.0, momentum: float = 0.9
+) -> Fit[Network]:
     """A fit of `network` that has taken no step."""
     place = torch.device(job.device)
     network = network.to(place).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(network).requires_grad_(False)
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, betas=(0.9, 0.99), fused=True)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, betas=(momentum, 0.99), fused=True)
     random = torch.Generator().manual_seed(job.seed)
     return Fit(job.domain, network, average, optimizer, random, place, memory)
 
 
 def descend(fit: Fit[Network], loss: Tensor, rate: float, pictures: int) -> None:
-    """One clipped step down the gradient; the average follows."""
-    for group in fit.optimizer.param_groups:
-        group["lr"] = rate
+    """One clipped step down the gradient of `loss`; the average follows."""
     fit.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(fit.network.parameters(), 1.0)
+    advance(fit, rate, pictures)
+
+
+def advance(fit: Fit[Network], rate: float, pictures: int) -> None:
+    """One step down the gradients that the network holds; the average follows."""
+    for group in fit.optimizer.param_groups:
+        group["lr"] = rate
     fit.optimizer.step()
     fit.step += 1
     fit.pictures += pictures * (dist.get_world_size() if dist.is_initialized() else 1)
@@ -140,9 +147,6 @@ def drive(
     """Step until the budget is used; leave `name`.pt, `name`.jsonl and `name`.png in `job.out`."""
     out = job.out
     out.mkdir(parents=True, exist_ok=True)
-    if job.warm:
-        for network in (fit.network, fit.average):
-            network.load_state_dict(shipped(job.domain, name).state_dict())
     if job.resume:
         fit.restore(load_checkpoint(out / f"{name}.pt"))
     if dist.is_initialized():  # each process draws its own pictures
@@ -173,12 +177,22 @@ def drive(
     return fit
 
 
+def warm(job: Job, part: str, network: nn.Module) -> None:
+    """Give `network` the weights that ship, if the job asks for that."""
+    if job.warm:
+        network.load_state_dict(shipped(job.domain, part).state_dict())
+
+
 def shipped(domain: Domain, part: str) -> nn.Module:
     """The network of `domain` that comes with the project. Raises: ModelError if there is none."""
     name = f"{domain.name}-{domain.generator.resolution}"
-    if part == "generator":
-        return load_generator(name)
-    return load_encoder(name) if part == "encoder" else load_features(name)
+    load: dict[str, Callable[[str], nn.Module]] = {
+        "generator": load_generator,
+        "discriminator": load_discriminator,
+        "encoder": load_encoder,
+        "features": load_features,
+    }
+    return load[part](name)
 
 
 @torch.no_grad()

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.companions import load_encoder, load_features
+from models.companions import load_discriminator, load_encoder, load_features
 from models.config import GeneratorConfig
 from models.errors import ModelError
 from models.loading import load_generator
 from models.perceptual import perceptual_distance, score_attributes
 from models.scenes.portraits import PARTS
+from models.training import adversarial, export, features, generator
 from models.training import encoder as encoder_training
-from models.training import export, features, generator
 from models.training.domains import PORTRAITS, domain, factors_of, projection
-from models.training.loop import Budget, Job, falling
+from models.training.loop import Budget, Fit, Job, falling
 from models.training.losses import picture_loss, psnr
 from models.training.records import load_checkpoint, save_checkpoint
 
@@ -113,14 +113,46 @@ class Interrupting:
     """A renderer that is interrupted once so many steps were taken and saved."""
 
     def __init__(self, render, steps: int, train) -> None:  # type: ignore[no-untyped-def]
-        calls = {generator.train: 6, features.train: 3}[train]  # of one step and its sheet
-        self.render, self.left = render, steps * calls
+        # Renders of one step and its sheet; `play` has the feature network calibrated first.
+        calls, before = {generator.train: (6, 0), features.train: (3, 0), play: (3, 4)}[train]
+        self.render, self.left = render, before + steps * calls
 
     def __call__(self, factors, grain):  # type: ignore[no-untyped-def]
         self.left -= 1
         if self.left < 0:
             raise KeyboardInterrupt
         return self.render(factors, grain)
+
+
+def play(job: Job) -> Fit[adversarial.Players]:
+    """The adversarial finish of a generator that has learned next to nothing."""
+    if not (job.out / "generator.pt").exists():
+        generator.train(replace(job, budget=Budget(steps=1), resume=False))
+        features.train(replace(job, budget=Budget(steps=1), resume=False))
+    return adversarial.train(job, adversarial.Game(path=2.0, steady=0.6))
+
+
+def test_the_finish_moves_both_players_and_leaves_a_trail(tmp_path: Path) -> None:
+    fit = play(job(tmp_path, 20))
+    began = adversarial.enter(job(tmp_path, 20))
+    for name, value in began.generator.named_parameters():
+        assert not torch.equal(value, fit.network.generator.get_parameter(name)), name
+    assert fit.network.path_mean > 0
+    line = json.loads((tmp_path / "adversarial.jsonl").read_text().splitlines()[-1])
+    assert line["step"] == 20
+    assert line["pictures"] == 20 * 8
+    assert line["real"] > line["fake"]
+
+
+def test_a_resumed_finish_equals_an_undisturbed_one(tmp_path: Path) -> None:
+    whole = play(job(tmp_path / "whole", 4))
+    halfway = Job(SMALL, tmp_path / "parts", Budget(steps=4), seed=3, save_every_s=0)
+    play(replace(halfway, budget=Budget(steps=0)))
+    with pytest.raises(KeyboardInterrupt):
+        play(replace(halfway, domain=replace(SMALL, render=Interrupting(SMALL.render, 1, play))))
+    resumed = play(replace(halfway, resume=True))
+    for a, b in zip(whole.average.parameters(), resumed.average.parameters(), strict=True):
+        assert torch.equal(a, b)
 
 
 def test_a_checkpoint_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -134,16 +166,18 @@ def test_a_checkpoint_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 def test_everything_trained_can_be_shipped_and_loaded(tmp_path: Path) -> None:
-    for train in (generator.train, features.train, encoder_training.train):
+    for train in (generator.train, features.train, play, encoder_training.train):
         train(job(tmp_path, 1))
     encoder_training.train(replace(job(tmp_path, 2), resume=True))
     folder = tmp_path / "shipped"
     export.export(job(tmp_path, 1), folder, held_out=64)
     made = load_generator(folder / "generator.safetensors")
     seer = load_features(folder / "features.safetensors")
+    judge = load_discriminator(folder / "discriminator.safetensors")
     encoder = load_encoder(folder / "encoder.safetensors")
     picture = made.synthesize(encoder(torch.zeros(2, 3, 128, 128)))
     assert picture.shape == (2, 3, 16, 16)
+    assert judge(picture).shape == (2,)
     assert score_attributes(seer, picture).shape == (2, len(seer.attributes))
     distance = perceptual_distance(seer, picture, picture.flip(0))
     assert perceptual_distance(seer, picture, picture).abs().max() < 1e-6
