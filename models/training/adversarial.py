@@ -32,14 +32,15 @@ from models.training.loop import RENDER_BATCH, Fit, Job, advance, begin, drive, 
 from models.training.losses import picture_loss, psnr, reach
 
 _BATCH = 8
-_WARM_UP = 0.08  # of the budget, in which the discriminator comes to have a say
+_SLOWER = 0.35  # the generator's learning rate beside that of the discriminator
 
 
 @dataclass(frozen=True, slots=True)
 class Game:
     """How the finish is played.
 
-    `share` is how hard the discriminator pulls at a picture beside its render; `mixing` the share
+    `share` is how hard a discriminator that is sure of itself pulls at a picture beside its render
+    (one that cannot tell real pictures from generated ones has no say); `mixing` the share
     of pictures of mixed styles, which have no render; `r1` and `path` are weights, paid every so
     many steps; `steady` the mean sign of real scores at which augmentation is held (0: none);
     `meaning` the weight of attributes that the feature network misreads.
@@ -61,6 +62,7 @@ class Players(nn.Module):
 
     path_mean: Tensor
     chance: Tensor
+    gap: Tensor
 
     def __init__(self, generator: Generator, discriminator: Discriminator) -> None:
         super().__init__()
@@ -68,6 +70,7 @@ class Players(nn.Module):
         self.discriminator = discriminator
         self.register_buffer("path_mean", torch.zeros(()))
         self.register_buffer("chance", torch.zeros(()))
+        self.register_buffer("gap", torch.zeros(()))  # mean score of real less generated pictures
 
 
 def train(job: Job, game: Game) -> Fit[Players]:
@@ -85,7 +88,10 @@ def train(job: Job, game: Game) -> Fit[Players]:
     def sheet(fit: Fit[Players]) -> list[Tensor]:
         return sheet_rows(fit.average.generator, fit.domain)
 
-    fit = begin(job, enter(job), memory=1500.0, momentum=0.5)
+    fit = begin(job, enter(job), memory=1500.0)
+    sides = (fit.network.generator, _SLOWER), (fit.network.discriminator, 1.0)
+    groups = [{"params": list(side.parameters()), "scale": scale} for side, scale in sides]
+    fit.optimizer = torch.optim.Adam(groups, betas=(0.5, 0.99), fused=True)
     return drive(job, "adversarial", fit, step, sheet)
 
 
@@ -103,7 +109,7 @@ def train_step(
     fit: Fit[Players], game: Game, seer: FeatureNet | None, used: float, render: Render
 ) -> dict[str, float | int]:
     """Draw renders once and play two rounds with them; gives back the figures of the last."""
-    generator = fit.network.generator
+    players, generator = fit.network, fit.network.generator
     side = generator.resolution
     z, noise, scene = draw_pairs(generator, fit.domain, RENDER_BATCH, side, fit.random, render)
     care = fit.domain.care_map(scene.masks)
@@ -118,10 +124,10 @@ def train_step(
         hold, figures["psnr_db"] = _render_pull(
             made, ~mixes, scene.image[part], care[part], wanted[part], seer, fit, game
         )
-        weight = game.share * min(1.0, used / _WARM_UP) * float(hold.norm() / pull.norm())
+        weight = game.share * float(players.gap.clamp(0, 1) * hold.norm() / pull.norm())
         torch.autograd.backward([made], [hold + weight * pull])
         _smooth(fit, game, z[part])
-        for player in (fit.network.generator, fit.network.discriminator):
+        for player in (generator, players.discriminator):
             torch.nn.utils.clip_grad_norm_(player.parameters(), 1.0)
         advance(fit, falling(game.rate, used, 0.5), _BATCH)
     return figures
@@ -138,7 +144,7 @@ def _draw(fit: Fit[Players], game: Game, z: Tensor, noise: list[Tensor]) -> tupl
 def _correct_judge(
     fit: Fit[Players], game: Game, real: Tensor, fake: Tensor
 ) -> dict[str, float | int]:
-    """The discriminator's gradients, and how sure it is of either kind."""
+    """The discriminator's gradients, and how well it tells the two kinds apart."""
     judge, chance = fit.network.discriminator, Chance(float(fit.network.chance), game.steady)
     with torch.autocast(fit.device.type, torch.bfloat16):
         seen = [judge(augment(x, chance.value, fit.random)) for x in (real, fake)]
@@ -149,8 +155,9 @@ def _correct_judge(
     loss.backward()  # type: ignore[no-untyped-call]
     chance.learn(seen[0])
     fit.network.chance.fill_(chance.value)
-    real_score, fake_score = (float(score.detach().mean()) for score in seen)
-    return {"real": real_score, "fake": fake_score, "augmented": chance.value}
+    sure = (seen[0].mean() - seen[1].mean()).detach()
+    fit.network.gap.lerp_(sure, 0.1)
+    return {"gap": float(fit.network.gap), "augmented": chance.value}
 
 
 def _judgement(fit: Fit[Players], made: Tensor) -> tuple[Tensor, float]:

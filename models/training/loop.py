@@ -97,14 +97,12 @@ Step = Callable[[Fit[Network], float, Render], dict[str, float | int]]
 """One optimiser step: the fit, the share of the budget that is gone, the renderer -> figures."""
 
 
-def begin(
-    job: Job, network: Network, *, memory: float = 1000.0, momentum: float = 0.9
-) -> Fit[Network]:
+def begin(job: Job, network: Network, *, memory: float = 1000.0) -> Fit[Network]:
     """A fit of `network` that has taken no step."""
     place = torch.device(job.device)
     network = network.to(place).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(network).requires_grad_(False)
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, betas=(momentum, 0.99), fused=True)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, betas=(0.9, 0.99), fused=True)
     random = torch.Generator().manual_seed(job.seed)
     return Fit(job.domain, network, average, optimizer, random, place, memory)
 
@@ -120,7 +118,7 @@ def descend(fit: Fit[Network], loss: Tensor, rate: float, pictures: int) -> None
 def advance(fit: Fit[Network], rate: float, pictures: int) -> None:
     """One step down the gradients that the network holds; the average follows."""
     for group in fit.optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("scale", 1.0)
     fit.optimizer.step()
     fit.step += 1
     fit.pictures += pictures * (dist.get_world_size() if dist.is_initialized() else 1)
