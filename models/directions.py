@@ -12,13 +12,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from models.codes import Space, choose_rows, draw, number, spread, to_styles
+from models.codes import Space, choose_rows, spread, to_styles
 from models.errors import ModelError
-from models.perceptual import FeatureNet, score_attributes
+from models.perceptual import FeatureNet
+from models.readings import draw_codes, read_codes
 from models.stylegan2 import Generator
 
 _KEY, _VERSION = "latentloom", 1
-_BATCH = 16
 #: Lengths of step tried when a direction is calibrated, in its sigma so far.
 _STEPS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 #: Below this length of what conditions leave of a direction, there is no honest edit.
@@ -98,10 +98,9 @@ def calibrate(
     The second value is the change of every attribute at that sigma, [K], in deviations. Where even
     the longest step tried moves the attribute less, the step that moves it most is taken.
     """
-    z = torch.cat([draw(number(seed, i), 1, generator.config.z_dim) for i in range(count)])
+    w = draw_codes(generator, count, seed)
     with torch.no_grad():
-        w = generator.mapping(z.to(generator.w_avg.device))
-        deviation = _read(generator, net, w, "w").std(0).clamp(min=1e-6)
+        deviation = read_codes(generator, net, w, "w").std(0).clamp(min=1e-6)
         sigmas, moved = [0.0], [0.0]
         # Attributes saturate and may turn back: the nearest step that does it is the unit.
         while moved[-1] < 1 and len(sigmas) <= len(_STEPS):
@@ -120,19 +119,10 @@ def calibrate(
 def _effect(generator: Generator, net: FeatureNet, w: Tensor, direction: StoredDirection) -> Tensor:
     """Half the change of the scores from one sigma below to one above, [K]."""
     up, down = (
-        _read(generator, net, *move(generator, w, "w", [(direction, strength)]))
+        read_codes(generator, net, *move(generator, w, "w", [(direction, strength)]))
         for strength in (1.0, -1.0)
     )
     return (up - down).mean(0) / 2
-
-
-def _read(generator: Generator, net: FeatureNet, data: Tensor, space: Space) -> Tensor:
-    """The attributes of the pictures of codes, [N, K]."""
-    parts = [
-        score_attributes(net, generator.synthesize_styles(to_styles(generator, part, space)))
-        for part in torch.split(data, _BATCH)
-    ]
-    return torch.cat(parts)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -243,13 +233,35 @@ def _axis(
     )
 
 
-def _check_free(axis: _Axis, others: Sequence[_Axis]) -> None:
-    """Raise ModelError when the other directions leave next to nothing of this one."""
+def freedom(
+    generator: Generator,
+    space: Space,
+    targets: Sequence[StoredDirection],
+    conditions: Sequence[StoredDirection] = (),
+    rows: str | Sequence[int] | None = None,
+) -> list[float]:
+    """How much of each target's direction is free of all others, 1 (at right angles) .. 0.
+
+    Near 0 the codes must go far to meet the target without touching the others.
+    """
+    used = [*targets, *conditions]
+    work = _work_space(generator, space, used, rows)
+    axes = [_axis(generator, direction, work, rows) for direction in used]
+    return [_free(axis, [o for o in axes if o is not axis]) for axis in axes[: len(targets)]]
+
+
+def _free(axis: _Axis, others: Sequence[_Axis]) -> float:
+    """The length of what the other directions leave of this one."""
     if not others:
-        return
+        return 1.0
     basis = torch.stack([other.vector for other in others])
     shadow = axis.vector @ basis.T @ torch.linalg.pinv(basis @ basis.T, rtol=1e-9) @ basis
-    free = float((axis.vector - shadow).norm())
+    return float((axis.vector - shadow).norm())
+
+
+def _check_free(axis: _Axis, others: Sequence[_Axis]) -> None:
+    """Raise ModelError when the other directions leave next to nothing of this one."""
+    free = _free(axis, others)
     if free < _LEAST_FREE:
         names = ", ".join(f"'{other.name}'" for other in others)
         raise ModelError(

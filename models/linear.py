@@ -1,10 +1,12 @@
 """Linear directions in code space that go with a label, calibrated on items they never saw.
 
-There are two kinds. Movers ("regression", "mean_difference") are how codes differ when the label
-does: they stay where codes lie, so pictures follow. Readers ("ridge", "logistic", "svm") are the
-normals of the label's level sets: they tell it best, but may leave the region where codes lie.
+There are two kinds. Movers ("regression", "mean_difference", "pair_difference") are how codes
+differ when the label does: they stay where codes lie, so pictures follow. Readers ("ridge",
+"logistic", "svm") are the normals of the label's level sets: they tell it best, but may leave the
+region where codes lie.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -15,9 +17,13 @@ from torch import Tensor
 
 from models.errors import ModelError
 
-Method = Literal["regression", "mean_difference", "ridge", "logistic", "svm"]
+Method = Literal["regression", "mean_difference", "pair_difference", "ridge", "logistic", "svm"]
 #: Shares of the mean variance tried as the ridge penalty; the held-out error decides.
 _PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+#: Strata of equal size per co-attribute that is balanced, by how many there are (Cochran 1968).
+_STRATA = {1: 5, 2: 3}
+#: Random pairs of items that "pair_difference" compares.
+_PAIRS = 200_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,7 +33,8 @@ class Readout:
     Shapes: direction float64 [D].  Units: `sigma` is the move that changes the label by one
     standard deviation, `offset` the projection where the label has its mean; `accuracy` the share
     of held-out items put on the right side of the label's median (both sides weigh the same),
-    `correlation` that of reading and label.
+    `correlation` that of reading and label; `chance` the probability that guessing would put as
+    many held-out items on the right side (a sign test).
     """
 
     direction: Tensor
@@ -35,27 +42,35 @@ class Readout:
     offset: float
     accuracy: float
     correlation: float
+    chance: float
 
 
-def fit_readout(
+def fit_readout(  # noqa: PLR0913 (what can be said of a fit is said here)
     codes: Tensor,
     labels: Tensor,
     method: Method,
     *,
     others: Tensor | None = None,
+    balance: Tensor | None = None,
     held_out: float = 0.25,
     quantile: float = 0.3,
+    gap: float = 0.2,
     seed: int = 0,
 ) -> Readout:
     """The direction in code space along which a label changes, checked on items it never saw.
 
     "regression" explains the codes by the label, and by the `others` that are to stay as they are;
-    "ridge" the label by the codes. The rest compare the label's lowest and highest `quantile` (all
-    items where it is yes or no).
+    "ridge" the label by the codes. "pair_difference" is the mean of (code - code') / (label -
+    label') over random pairs whose labels differ by at least `gap` deviations: it converges to the
+    regression without others. The rest compare the label's lowest and highest `quantile` (all items
+    where it is yes or no). With `balance` items are weighed so that low and high labels are equally
+    frequent in every stratum of the co-attributes.
 
-    Shapes: codes [N, D], labels [N], others [N, K].
-    Raises: ModelError if there are too few items or the labels do not vary.
-    Source: Shen et al. 2020, arXiv:2005.09635 (svm); the others are textbook estimators.
+    Shapes: codes [N, D], labels [N], others and balance [N, K].
+    Raises: ModelError if there are too few items, the labels do not vary, or nothing is left to
+    compare after balancing.
+    Source: Shen et al. 2020, arXiv:2005.09635 (svm); Cochran 1968 (strata); the others are textbook
+    estimators.
     """
     x, y = codes.double(), labels.double()
     if len(x) < 8 or not bool(torch.isfinite(y).all()) or float(y.std()) < 1e-9:
@@ -63,11 +78,23 @@ def fit_readout(
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
     cut = max(4, int(len(x) * (1 - held_out)))
     x, y = x[order], y[order]
+    cells = None if balance is None else _cells(balance.double()[order])[:cut]
     if method == "regression":
         held = None if others is None else others.double()[order][:cut]
-        weight = explain(x[:cut], y[:cut], held)
+        weight = explain(x[:cut], y[:cut], held, _weights(*_halves(y[:cut]), cells))
+    elif method == "pair_difference":
+        share = _weights(*_halves(y[:cut]), cells)
+        weight = compare_pairs(x[:cut], y[:cut], gap, seed, share)
     else:
-        weight = _estimate(x[:cut], y[:cut], method, quantile)
+        weight = estimate(x[:cut], y[:cut], method, quantile, cells)
+    return calibrated(weight, x, y, cut)
+
+
+def calibrated(weight: Tensor, x: Tensor, y: Tensor, cut: int) -> Readout:
+    """The direction of a weight vector [D], calibrated on items to `cut`, judged on those after.
+
+    With too few after it, all items are judged. Raises: ModelError if the weights vanish.
+    """
     norm = weight.norm()
     if float(norm) < 1e-12:
         raise ModelError("the label has no linear trace in these codes")
@@ -102,25 +129,84 @@ def _calibrated(direction: Tensor, x: Tensor, y: Tensor, cut: int) -> Readout:
     )
     a, b = test - test.mean(), truth - truth.mean()
     correlation = float((a @ b) / (a.norm() * b.norm()).clamp(min=1e-12))
-    return Readout(direction, sigma, offset, accuracy, correlation)
+    chance = sign_test(int(right.sum()), len(right))
+    return Readout(direction, sigma, offset, accuracy, correlation, chance)
 
 
-def _estimate(x: Tensor, y: Tensor, method: Method, quantile: float) -> Tensor:
-    """The weight vector [D] of one method, in the units of the codes."""
+def sign_test(right: int, trials: int) -> float:
+    """The probability of at least `right` heads in so many throws of a fair coin."""
+    ways = sum(math.comb(trials, k) for k in range(right, trials + 1))
+    return ways / (1 << trials)
+
+
+def _cells(others: Tensor) -> Tensor:
+    """Which combination of strata of co-attributes [N, K] each item is in, [N]."""
+    count = _STRATA.get(others.shape[1], 2)
+    parts = []
+    for column in others.T:
+        inner = torch.linspace(0, 1, count + 1, dtype=column.dtype)[1:-1]
+        bounds = column.mean()[None] if len(_kinds(column)) == 2 else column.quantile(inner)
+        parts.append(torch.bucketize(column, bounds))
+    return cast(Tensor, torch.unique(torch.stack(parts, 1), dim=0, return_inverse=True)[1])
+
+
+def _halves(y: Tensor) -> tuple[Tensor, Tensor]:
+    """Which items are low and which are high, all of them."""
+    high = y > (y.median() if len(_kinds(y)) > 2 else y.mean())
+    return ~high, high
+
+
+def _weights(low: Tensor, high: Tensor, cells: Tensor | None) -> Tensor:
+    """What each item weighs, [N], mean 1: nothing if it is neither low nor high.
+
+    In every cell low and high weigh the same; a cell that has only one of them weighs nothing.
+    """
+    used = (low | high).double()
+    if cells is None:
+        return used * len(used) / used.sum().clamp(min=1)
+    count = int(cells.max()) + 1
+    sides = [torch.zeros(count).double().index_add(0, cells, side.double()) for side in (low, high)]
+    both = (sides[0] > 0) & (sides[1] > 0)
+    half = torch.where(both, (sides[0] + sides[1]) / 2, 0)
+    share = sum(
+        side.double() * (half / total.clamp(min=1))[cells]
+        for side, total in zip((low, high), sides, strict=True)
+    )
+    left = int((cast(Tensor, share) > 0).sum())
+    if left < 8:
+        raise ModelError(
+            f"balancing leaves {left} of {len(used)} items: too few strata of the "
+            "co-attributes have both low and high labels; balance by fewer, or bring more codes"
+        )
+    return cast(Tensor, share) * len(used) / cast(Tensor, share).sum()
+
+
+def estimate(
+    x: Tensor, y: Tensor, method: Method, quantile: float, cells: Tensor | None = None
+) -> Tensor:
+    """The weight vector [D] of "ridge" or of a method that compares two classes.
+
+    Shapes: x [N, D], y [N], cells [N] as co-attributes divide the items.  Units: those of codes.
+    """
     mean, scale = x.mean(0), x.std(0).clamp(min=1e-9)
     z = (x - mean) / scale
     if method == "ridge":
-        return ridge(z, y) / scale
-    low, high = _extremes(y, quantile)
-    z, signs = z[low | high], torch.where(high[low | high], 1.0, -1.0).double()
+        return ridge(z, y, _weights(*_halves(y), cells)) / scale
+    low, high = extremes(y, quantile)
+    if not bool(low.any() and high.any()):
+        return x[0] * 0
+    share = _weights(low, high, cells)
     if method == "mean_difference":
-        return (x[high].mean(0) - x[low].mean(0)) if bool(low.any() and high.any()) else x[0] * 0
+        up, down = share * high, share * low
+        return (up @ x) / up.sum() - (down @ x) / down.sum()
+    kept = share > 0
+    signs = torch.where(high[kept], 1.0, -1.0).double()
     loss = F.softplus if method == "logistic" else _squared_hinge
-    return separate(z, signs, loss) / scale
+    return separate(z[kept], signs, loss, share=share[kept]) / scale
 
 
-def _extremes(y: Tensor, quantile: float) -> tuple[Tensor, Tensor]:
-    """Which items are clearly low and clearly high."""
+def extremes(y: Tensor, quantile: float) -> tuple[Tensor, Tensor]:
+    """Which items [N] are clearly low and clearly high; all of them where there are two labels."""
     kinds = _kinds(y)
     if len(kinds) == 2:
         return y == kinds[0], y == kinds[1]
@@ -136,22 +222,49 @@ def _squared_hinge(negative_margin: Tensor) -> Tensor:
     return (1 + negative_margin).clamp(min=0).square()
 
 
-def explain(x: Tensor, y: Tensor, others: Tensor | None) -> Tensor:
-    """How codes [N, D] change with a label [N] while the others [N, K] stay: least squares, [D]."""
+def compare_pairs(x: Tensor, y: Tensor, gap: float, seed: int, share: Tensor) -> Tensor:
+    """The mean of (code - code') / (label - label') over random pairs of items, [D].
+
+    Pairs whose labels are nearer than `gap` deviations are left out: without that the mean does not
+    converge, because the ratio has no variance.
+    Shapes: x [N, D], y [N], share [N], how often each item is drawn.
+    Raises: ModelError if no pair is left.
+    """
+    random = torch.Generator().manual_seed(seed)
+    i, j = (torch.multinomial(share, _PAIRS, True, generator=random) for _ in range(2))
+    apart = y[i] - y[j]
+    kept = apart.abs() >= max(gap, 1e-6) * float(y.std())
+    if not bool(kept.any()):
+        raise ModelError(f"no two labels differ by {gap:g} deviations: lower gap")
+    part = torch.where(kept, 1 / torch.where(kept, apart, 1), 0) / kept.sum()
+    per_item = torch.zeros_like(y).index_add(0, i, part).index_add(0, j, -part)
+    return per_item @ x
+
+
+def explain(x: Tensor, y: Tensor, others: Tensor | None, share: Tensor | None = None) -> Tensor:
+    """How codes [N, D] change with a label [N] while the others [N, K] stay: least squares, [D].
+
+    `share` [N] is what each item weighs.
+    """
+    part = (torch.ones_like(y) if share is None else share) / len(y)
     labels = y[:, None] if others is None else torch.cat([y[:, None], others], dim=1)
-    labels = (labels - labels.mean(0)) / labels.std(0).clamp(min=1e-9)
+    labels = (labels - part @ labels) / labels.std(0).clamp(min=1e-9)
     # A little ridge, for labels that say nearly the same.
-    gram = labels.T @ labels / len(labels) + 1e-2 * torch.eye(labels.shape[1], dtype=x.dtype)
-    solved = torch.linalg.solve(gram, labels.T @ (x - x.mean(0)) / len(x))
+    gram = labels.T @ (part[:, None] * labels)
+    gram = gram + 1e-2 * torch.eye(labels.shape[1], dtype=x.dtype)
+    solved = torch.linalg.solve(gram, labels.T @ (part[:, None] * (x - part @ x)))
     return cast(Tensor, solved[0])
 
 
-def ridge(z: Tensor, y: Tensor) -> Tensor:
+def ridge(z: Tensor, y: Tensor, share: Tensor | None = None) -> Tensor:
     """Least squares with the penalty that predicts the last fifth of the items best.
 
-    Shapes: z [N, D] standardised, y [N] -> [D].
+    Shapes: z [N, D] standardised, y [N], share [N] (what each item weighs) -> [D].
     """
-    centred = y - y.mean()
+    part = torch.ones_like(y) if share is None else share
+    root = (part / part.mean()).sqrt()
+    centred = root * (y - (part @ y) / part.sum())
+    z = root[:, None] * (z - (part @ z) / part.sum())
     cut = max(2, int(len(z) * 0.8))
     errors = []
     values, vectors = torch.linalg.eigh(z[:cut].T @ z[:cut] / cut)
@@ -168,21 +281,29 @@ def ridge(z: Tensor, y: Tensor) -> Tensor:
 
 
 def separate(
-    z: Tensor, signs: Tensor, loss: Callable[[Tensor], Tensor], penalty: float = 1e-2
+    z: Tensor,
+    signs: Tensor,
+    loss: Callable[[Tensor], Tensor],
+    penalty: float = 1e-2,
+    share: Tensor | None = None,
 ) -> Tensor:
     """The normal [D] of the plane between two classes, by full-batch L-BFGS.
 
-    Shapes: z [N, D] standardised, signs [N] of -1 and 1. Both classes weigh the same.
+    Shapes: z [N, D] standardised, signs [N] of -1 and 1, share [N] (what each item weighs). Both
+    classes weigh the same.
     """
     up = (signs > 0).to(z.dtype)
-    share = 0.5 * (up / up.sum() + (1 - up) / (1 - up).sum())
+    down = 1 - up
+    if share is not None:
+        up, down = up * share, down * share
+    part = 0.5 * (up / up.sum() + down / down.sum())
     weight = torch.zeros(z.shape[1], dtype=z.dtype, requires_grad=True)
     bias = torch.zeros((), dtype=z.dtype, requires_grad=True)
     search = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
 
     def objective() -> float:
         search.zero_grad()
-        value = share @ loss(-signs * (z @ weight + bias)) + penalty / 2 * weight.square().sum()
+        value = part @ loss(-signs * (z @ weight + bias)) + penalty / 2 * weight.square().sum()
         torch.autograd.backward([value])
         return float(value.detach())
 

@@ -16,6 +16,7 @@ OP_MODULES = (
     "ops.masks",
     "ops.local",
     "ops.directions",
+    "ops.learning",
     "ops.measures",
 )
 

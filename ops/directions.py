@@ -1,43 +1,75 @@
-"""Directions in code space: learned from labels, and followed."""
+"""Directions in code space, followed; and what pictures of codes read as."""
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Literal
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from engine.errors import OpError, suggestion
-from engine.op import Asset, Range, op
-from engine.values import Direction, Image, Latent, Network, Scalar, Scores, check_family
+from engine.op import Asset, op
+from engine.values import Image, Latent, Network, Scalar, Scores, check_family
+from ops.given import checked, reader_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from models.linear import Readout
-    from models.perceptual import FeatureNet
+    from models.directions import StoredDirection
+    from models.stylegan2 import Generator
 
 Rows = Literal["all", "coarse", "middle", "fine"] | list[int]
 Names = str | list[str]
+#: What a limit may be on.
+BUDGETS = ("identity", "perceptual")
+_LIMIT = re.compile(r"\s*(\w+)\s*<=\s*(\d+(?:\.\d+)?)\s*")
 
 
 @dataclass(frozen=True, slots=True)
-class LearnedDirection:
-    """What `learn_direction` gives; the two scalars are held-out accuracies, 0..1."""
+class Edited:
+    """What `edit` gives: the code, and for the first direction what was asked, done and possible.
 
-    direction: Direction
-    accuracy: Scalar
-    control: Scalar
+    `requested` and `applied` are strengths (for "set_to" the readings aimed at; `applied` is None
+    then where a limit stopped short, for no reading was agreed on); `free` says how much of the
+    direction is at right angles to all others: near 0 the edit goes far to leave them alone.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class CalibratedDirection:
-    """What `calibrate_direction` gives: how far pictures follow it, and what moves along."""
-
-    direction: Direction
-    effect: Scalar
-    leak: Scalar
+    latent: Latent
+    requested: Scalar
+    applied: Scalar
+    free: Scalar
 
 
-@op(version=1, batch=32)
+def read_limit(text: str) -> tuple[str, float]:
+    """A limit such as "identity <= 0.5" as what is limited and to what; ("", inf) for none.
+
+    Raises: OpError for anything else.
+    """
+    if not text.strip():
+        return "", float("inf")
+    found = _LIMIT.fullmatch(text)
+    if found is None:
+        raise OpError(f"limit '{text}': write it as `identity <= 0.5`")
+    name, most = found[1], float(found[2])
+    if name not in BUDGETS:
+        near = suggestion(name, BUDGETS)
+        raise OpError(f"limit '{text}': there is no '{name}'{near} (allowed: {', '.join(BUDGETS)})")
+    return name, most
+
+
+def _judge(settings: Mapping[str, Any], _: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """What is wrong with a limit, or with the strengths of an edit."""
+    try:
+        read_limit(settings["limit"])
+    except OpError as error:
+        yield "limit", str(error)
+    paths, amounts = settings["direction"], settings["strength"]
+    many = len(paths) if isinstance(paths, list) else 1
+    if isinstance(amounts, list) and len(amounts) != many:
+        yield "strength", f"{len(amounts)} strengths for {many} directions"
+    if isinstance(paths, list) and not paths:
+        yield "direction", "no direction is given"
+
+
+@op(version=2, batch=32, check=_judge)
 def edit(
     latent: Latent,
     model: Network,
@@ -47,189 +79,117 @@ def edit(
     mode: Literal["add", "set_to"] = "add",
     condition: Annotated[list[str], Asset("directions")] = [],  # noqa: B006 (read only)
     rows: Rows | None = None,
-) -> Latent:
+    limit: str = "",
+) -> Edited:
     """Move a code along directions that were learned for its generator.
 
     Several directions are followed at once, each by its own strength; the readings of `condition`
     stay what they are. "set_to" moves to a reading instead of by one. `rows` replaces the rows the
-    directions were made for.
+    directions were made for. `limit`, such as "identity <= 0.5", shortens the edit of each item
+    until its picture stays within that distance of the unedited one; how far is in `applied`.
 
     Shapes: latent w [N, D], w_plus [N, L, D] or style [N, S] -> the same, or a wider space when
     only some rows move (w_plus) or the direction is one of style.
-    Units: strength in standard deviations of the attribute; 0 changes nothing, bit for bit.
-    Raises: OpError if code or direction belong to another generator, or strengths do not match.
+    Units: strength in standard deviations of the attribute; 0 changes nothing, bit for bit. A limit
+    on identity or perceptual is 0 for the same picture and about 1 for two persons drawn at random.
+    Raises: OpError if code or direction belong to another generator, strengths do not match, or
+    a limit needs a feature network that is not there.
     Source: Shen et al. 2020, arXiv:2005.09635 (conditional edits, for any number of directions).
     """
     import torch
 
     import models
-    from models.directions import StoredDirection, load_direction, move
+    from models.directions import freedom, move
 
     check_family(latent, model)
     paths = [direction] if isinstance(direction, str) else direction
     amounts = [strength] * len(paths) if isinstance(strength, float | int) else strength
-    if len(amounts) != len(paths):
+    if len(amounts) != len(paths) or not paths:
         raise OpError(f"{len(amounts)} strengths for {len(paths)} directions")
-
-    def read(path: str) -> StoredDirection:
-        found = load_direction(path)
-        if found.family != model.family:
-            raise OpError(
-                f"direction '{found.name}' was made for the generator {found.family[:12]}, "
-                f"not for '{model.name}' ({model.family[:12]})"
-            )
-        return found
-
+    name, most = read_limit(limit)
     generator = models.fetch(model)
-    targets = [(read(path), float(amount)) for path, amount in zip(paths, amounts, strict=True)]
-    with torch.no_grad():
-        data, space = move(
+    used = [_read(path, model) for path in paths]
+    kept = [_read(path, model) for path in condition]
+    data = latent.data.to(model.device)
+    targets = [(one, float(amount)) for one, amount in zip(used, amounts, strict=True)]
+    absolute = mode == "set_to"
+    with torch.no_grad(), checked():
+        free = freedom(generator, latent.space, used, kept, rows)[0]
+        moved, space = move(
             generator,
-            latent.data.to(model.device),
+            data,
             latent.space,
             targets,
-            conditions=[read(path) for path in condition],
+            conditions=kept,
             rows=rows,
-            absolute=mode == "set_to",
+            absolute=absolute,
         )
-    return Latent(data, space, latent.family)
+        done = Latent(moved, space, latent.family)
+        share = torch.ones(len(data))
+        if name:
+            done, share = _within(generator, latent, done, name, most, model)
+    asked = float(amounts[0])
+    applied = [
+        asked if part == 1 else (None if absolute else round(asked * part, 6))
+        for part in share.tolist()
+    ]
+    count = len(data)
+    return Edited(
+        done, Scalar((asked,) * count), Scalar(tuple(applied)), Scalar((round(free, 4),) * count)
+    )
 
 
-@op(version=1)
-def learn_direction(
-    codes: Sequence[Latent],
-    labels: Sequence[Scalar] | None = None,
-    scores: Sequence[Scores] | None = None,
-    *,
-    attribute: str,
-    method: Literal["regression", "mean_difference", "ridge", "logistic", "svm"] = "regression",
-    held_out: Annotated[float, Range(0.05, 0.5)] = 0.25,
-    quantile: Annotated[float, Range(0.01, 0.5)] = 0.3,
-    seed: int = 0,
-) -> LearnedDirection:
-    """Learn along which direction of code space an attribute changes, from labelled codes.
+def _read(path: str, model: Network) -> "StoredDirection":
+    """The direction in a file. Raises: OpError if it was made for another generator."""
+    from models.directions import load_direction
 
-    Labels are numbers, one per code, or the column `attribute` of `scores`. "regression" is how
-    codes differ when the label does and every other score stays; "mean_difference" compares the
-    codes of the lowest and highest `quantile`; "ridge", "logistic" and "svm" give the direction
-    that tells the label best, which pictures may follow less.
+    found = load_direction(path)
+    if found.family != model.family:
+        raise OpError(
+            f"direction '{found.name}' was made for the generator {found.family[:12]}, "
+            f"not for '{model.name}' ({model.family[:12]}): import or learn it for this one"
+        )
+    return found
 
-    `accuracy` is the share of held-out codes read on the right side of the median; `control` the
-    same after shuffling the labels, which must be near 0.5. The direction's card says how it was
-    made.
 
-    Shapes: codes w [1, D], w_plus [1, L, D] or style [1, S] each -> direction of the same space,
-    of unit length; sigma is the step that changes the attribute by one standard deviation.
-    Raises: OpError without exactly one kind of label, for z, or with fewer than 8 codes.
-    Source: Shen et al. 2020, arXiv:2005.09635 (svm); own (calibration).
+def _within(
+    generator: "Generator", before: Latent, after: Latent, name: str, most: float, model: Network
+) -> tuple[Latent, "Tensor"]:
+    """The edited codes drawn back until their pictures keep a budget, and the shares that did it.
+
+    Shapes: shares [N], 1 where nothing had to be drawn back.
     """
     import torch
 
-    from models.codes import draw
-    from models.errors import ModelError
-    from models.linear import fit_readout
+    from models.codes import spread, to_styles
+    from models.perceptual import perceptual_distance
+    from models.readings import identity_distance, largest_share, spreads
 
-    data, values, others = _table(codes, labels, scores, attribute)
+    net = reader_of(model)
+    start = before.data.to(after.data)
+    if after.space == "style":
+        start = to_styles(generator, start, before.space)
+    elif after.space == "w_plus":
+        start = spread(start, generator.num_rows)
 
-    def fit(labels: "Tensor") -> "Readout":
-        return fit_readout(
-            data.flatten(1),
-            labels,
-            method,
-            others=others,
-            held_out=held_out,
-            quantile=quantile,
-            seed=seed,
-        )
+    def at(shares: "Tensor") -> "Tensor":
+        weight = shares.to(start).reshape(-1, *[1] * (start.dim() - 1))
+        return torch.lerp(start, after.data, weight)
 
-    try:
-        found = fit(values)
-        control = fit(values[draw(seed, len(values)).argsort()])
-    except ModelError as error:
-        raise OpError(f"attribute '{attribute}': {error}") from error
-    card = {
-        "attribute": attribute,
-        "method": method,
-        "codes": len(codes),
-        "held_out": held_out,
-        "accuracy": round(found.accuracy, 4),
-        "correlation": round(found.correlation, 4),
-        "shuffled_accuracy": round(control.accuracy, 4),
-        "label_mean": round(float(values.mean()), 6),
-        "label_std": round(float(values.std()), 6),
-    }
-    direction = Direction(
-        found.direction.float().reshape(1, *data.shape[1:]),
-        torch.tensor([found.sigma]),
-        torch.tensor([found.offset]),
-        attribute,
-        codes[0].space,
-        codes[0].family,
-        (),
-        json.dumps(card, sort_keys=True),
-    )
-    return LearnedDirection(
-        direction, Scalar((round(found.accuracy, 6),)), Scalar((round(control.accuracy, 6),))
-    )
+    def draw(data: "Tensor") -> "Tensor":
+        return generator.synthesize_styles(to_styles(generator, data, after.space))
 
+    original = draw(start)
+    scale = spreads(generator, net) if name == "identity" else None
 
-@op(version=1)
-def calibrate_direction(
-    direction: Direction,
-    model: Network,
-    *,
-    attribute: str = "",
-    count: Annotated[int, Range(8, 4096)] = 48,
-    seed: int = 0,
-) -> CalibratedDirection:
-    """Set a direction's unit by what pictures do: strength 1 is one deviation of the attribute.
+    def distance(shares: "Tensor") -> "Tensor":
+        picture = draw(at(shares))
+        if scale is None:
+            return perceptual_distance(net, original, picture)
+        return identity_distance(net, original, picture, scale)
 
-    Faces are drawn before and after a step each way, and read by the model's feature network.
-    `effect` is the change of the attribute at strength 1 afterwards; `leak` the mean change of all
-    other attributes. Both, and the five that leak most, are written on the card.
-
-    Shapes: direction [1, ...] -> direction, the same but for sigma.
-    Units: effect, leak in standard deviations; attribute is by default the direction's name.
-    Raises: OpError if the feature network does not read the attribute, or nothing moves.
-    Source: own.
-    """
-    import torch
-
-    import models
-    from models.directions import StoredDirection, calibrate
-
-    check_family(direction, model)
-    net = _features(model)
-    wanted = attribute or direction.name
-    if wanted not in net.attributes:
-        known = ", ".join(net.attributes)
-        hint = suggestion(wanted, net.attributes)
-        raise OpError(f"there is no attribute '{wanted}'{hint} (there are {known})")
-    stored = StoredDirection(
-        direction.data[0],
-        float(direction.sigma[0]),
-        float(direction.offset[0]),
-        direction.name,
-        direction.space,
-        direction.family,
-        direction.rows,
-    )
-    generator = models.fetch(model)
-    column = net.attributes.index(wanted)
-    sigma, effect = calibrate(generator, net, stored, column, count, seed)
-    moved = float(effect[column])
-    if moved < 0.2:
-        raise OpError(f"pictures hardly follow direction '{direction.name}' ({moved:.2f} at most)")
-    others = {n: abs(float(e)) for n, e in zip(net.attributes, effect, strict=True) if n != wanted}
-    leak = sum(others.values()) / max(1, len(others))
-    most = sorted(others, key=lambda name: -others[name])[:5]
-    card = json.loads(direction.card) | {
-        "effect": round(moved, 4),
-        "leak": round(leak, 4),
-        "leaks_most": {name: round(others[name], 4) for name in most},
-    }
-    done = replace(direction, sigma=torch.tensor([sigma]), card=json.dumps(card, sort_keys=True))
-    return CalibratedDirection(done, Scalar((round(moved, 6),)), Scalar((round(leak, 6),)))
+    share = largest_share(distance, most, len(start))
+    return Latent(at(share), after.space, after.family), share
 
 
 @op(version=1, batch=8, batch_cuda=64, fixed=True)
@@ -244,50 +204,6 @@ def score_attributes(image: Image, model: Network) -> Scores:
 
     from models.perceptual import score_attributes as score
 
-    net = _features(model)
+    net = reader_of(model)
     with torch.no_grad():
         return Scores(score(net, image.data.to(model.device)), net.attributes)
-
-
-def _features(model: Network) -> "FeatureNet":
-    """The feature network beside the model."""
-    from pathlib import Path
-
-    from models import companions
-
-    beside = Path(model.path).with_name("features.safetensors")
-    if not beside.is_file():
-        raise OpError(f"model '{model.name}' has no feature network ({beside.name} beside it)")
-    return companions.features(beside, model.device)
-
-
-def _table(
-    codes: Sequence[Latent],
-    labels: Sequence[Scalar] | None,
-    scores: Sequence[Scores] | None,
-    attribute: str,
-) -> tuple["Tensor", "Tensor", "Tensor | None"]:
-    """The codes [N, ...], their labels [N], and the other scores [N, K] if there are any."""
-    import torch
-
-    if (labels is None) == (scores is None):
-        raise OpError("learn_direction takes either `labels` or `scores`")
-    if codes[0].space == "z":
-        raise OpError("directions are learned in w, w_plus or style: map z first")
-    if any((c.family, c.space) != (codes[0].family, codes[0].space) for c in codes):
-        raise OpError("the codes belong to different generators or spaces")
-    data = torch.cat([code.data for code in codes])
-    if scores is not None:
-        names = scores[0].names
-        if attribute not in names:
-            known = ", ".join(names)
-            hint = suggestion(attribute, names)
-            raise OpError(f"there is no attribute '{attribute}'{hint} (there are {known})")
-        table = torch.cat([score.data for score in scores]).double()
-        kept = [i for i, name in enumerate(names) if name != attribute]
-        return data, table[:, names.index(attribute)], table[:, kept] if kept else None
-    numbers = [label.data[0] for label in labels or ()]
-    if not all(isinstance(x, int | float) for x in numbers):
-        raise OpError("labels must be numbers or truth values")
-    values = [float(x) for x in numbers if x is not None]
-    return data, torch.tensor(values, dtype=torch.float64), None

@@ -43,6 +43,16 @@ def features_of(model: Network) -> "FeatureNet | None":
     return companions.features(beside, model.device) if beside.is_file() else None
 
 
+def reader_of(model: Network) -> "FeatureNet":
+    """The feature network beside a model. Raises: OpError if there is none."""
+    net = features_of(model)
+    if net is None:
+        raise OpError(
+            f"model '{model.name}' has no feature network (features.safetensors beside it)"
+        )
+    return net
+
+
 def square(data: "Tensor", side: int) -> "Tensor":
     """Pictures [N, 3, S, S] at `side` px. Raises: ItemError bad_input unless they are square."""
     import torch.nn.functional as F
@@ -82,11 +92,11 @@ def rounded(values: "Tensor", digits: int) -> Scalar:
 
 
 @contextmanager
-def checked() -> Iterator[None]:
-    """What the models refuse is an error of the settings."""
+def checked(about: str = "") -> Iterator[None]:
+    """What the models refuse is an error of the settings; `about` says of what."""
     from models.errors import ModelError
 
     try:
         yield
     except ModelError as error:
-        raise OpError(str(error)) from error
+        raise OpError(f"{about}: {error}" if about else str(error)) from error

@@ -4,9 +4,16 @@ import pytest
 import torch
 
 from models.errors import ModelError
-from models.linear import Method, fit_readout
+from models.linear import Method, compare_pairs, fit_readout, sign_test
 
-METHODS: tuple[Method, ...] = ("regression", "mean_difference", "ridge", "logistic", "svm")
+METHODS: tuple[Method, ...] = (
+    "regression",
+    "mean_difference",
+    "pair_difference",
+    "ridge",
+    "logistic",
+    "svm",
+)
 
 
 def planted(items: int, width: int, noise: float = 0.3) -> tuple[torch.Tensor, ...]:
@@ -84,3 +91,86 @@ def test_constant_labels_and_few_codes_are_refused() -> None:
         fit_readout(codes, torch.ones(300), "svm")
     with pytest.raises(ModelError, match="5 codes"):
         fit_readout(codes[:5], labels[:5], "regression")
+
+
+@pytest.mark.parametrize(
+    ("items", "width", "least"), [(200, 32, 0.93), (2000, 32, 0.98), (2000, 512, 0.85)]
+)
+def test_logistic_finds_the_axis_as_well_as_the_numbers_of_codes_allow(
+    items: int, width: int, least: float
+) -> None:
+    codes, labels, axis = planted(items, width)
+    found = fit_readout(codes, (labels > 0).double(), "logistic", held_out=0.05)
+    assert float(found.direction @ axis.double()) > least
+
+
+@pytest.mark.parametrize(("items", "width", "least"), [(4000, 32, 0.95), (10_000, 512, 0.87)])
+def test_a_boundary_of_the_extreme_fiftieth_is_good_enough(
+    items: int, width: int, least: float
+) -> None:
+    codes, labels, axis = planted(items, width)
+    found = fit_readout(codes, labels, "svm", held_out=0.05, quantile=0.02)
+    assert float(found.direction @ axis.double()) > least
+
+
+def correlated(items: int = 4000) -> tuple[torch.Tensor, ...]:
+    """Codes whose first two coordinates go together (0.8); the label is the first, with noise."""
+    random = torch.Generator().manual_seed(2)
+    codes = torch.randn(items, 16, generator=random)
+    codes[:, 1] = 0.8 * codes[:, 0] + 0.6 * codes[:, 1]
+    return codes, codes[:, 0] + 0.3 * torch.randn(items, generator=random)
+
+
+def test_pair_difference_converges_to_the_regression_that_holds_nothing() -> None:
+    codes, labels = correlated(20_000)
+    pairs = fit_readout(codes, labels, "pair_difference").direction
+    regression = fit_readout(codes, labels, "regression").direction
+    spread = torch.cov(codes.T.double())[0]
+    assert float(pairs @ regression) > 0.98
+    assert float(pairs @ spread / spread.norm()) > 0.98
+
+
+def test_pair_difference_needs_its_gap() -> None:
+    codes, labels = (tensor.double() for tensor in correlated())
+    even = torch.ones(len(codes)).double()
+    true = torch.cov(codes.T)[0]
+    true = true / true.norm()
+    for gap, good in ((0.2, True), (0.0, False)):
+        cosines = [
+            float(
+                torch.nn.functional.normalize(compare_pairs(codes, labels, gap, s, even), dim=0)
+                @ true
+            )
+            for s in range(3)
+        ]
+        assert (min(cosines) > 0.97) == good, (gap, cosines)
+    with pytest.raises(ModelError, match="no two labels differ by 30 deviations: lower gap"):
+        compare_pairs(codes, labels, 30, 0, even)
+
+
+@pytest.mark.parametrize(
+    ("method", "left"), [("regression", 0.85), ("mean_difference", 0.75), ("pair_difference", 0.75)]
+)
+def test_balancing_takes_a_correlated_attribute_out(method: Method, left: float) -> None:
+    codes, labels = correlated()
+    other = torch.nn.functional.one_hot(torch.tensor(1), 16).double()
+    plain = fit_readout(codes, labels, method).direction @ other
+    fair = fit_readout(codes, labels, method, balance=codes[:, 1:2]).direction @ other
+    assert float(fair) < left * float(plain)
+
+
+def test_balancing_what_always_goes_together_is_refused() -> None:
+    codes, labels = correlated()
+    worn = (labels > 0).double()
+    with pytest.raises(ModelError, match="balancing leaves 0 of 3000 items"):
+        fit_readout(codes, worn, "regression", balance=worn[:, None])
+
+
+def test_sign_test_is_the_binomial_tail() -> None:
+    assert sign_test(0, 10) == 1
+    assert sign_test(10, 10) == pytest.approx(2**-10)
+    assert sign_test(8, 10) == pytest.approx(56 / 1024)
+    codes, labels, _ = planted(400, 8)
+    assert fit_readout(codes, labels, "ridge").chance < 1e-9
+    shuffled = labels[torch.randperm(400, generator=torch.Generator().manual_seed(3))]
+    assert fit_readout(codes, shuffled, "ridge").chance > 0.01

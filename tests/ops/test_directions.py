@@ -8,11 +8,10 @@ import pytest
 import torch
 
 from engine.errors import OpError
-from engine.values import Direction, Image, Latent, Network, Scalar, Scores, split
+from engine.values import Direction, Image, Latent, Network, Scalar, split
 from models.directions import StoredDirection, save_direction
-from ops.codes import sample_codes
-from ops.directions import calibrate_direction, edit, learn_direction, score_attributes
-from ops.synthesis import synthesize
+from ops.directions import edit, score_attributes
+from ops.learning import learn_direction
 
 
 @pytest.fixture
@@ -40,58 +39,15 @@ def test_learned_direction_moves_the_label_by_strength(
     model: Network, codes: list[Latent], w: Latent, tmp_path: Path
 ) -> None:
     labels = [Scalar((float(c.data[0, 3]) * 2 + 1,)) for c in codes]
-    learned = learn_direction(codes, labels, attribute="third", method="ridge")
+    learned = learn_direction(codes, model, labels, attribute="third", method="ridge")
     assert learned.accuracy.data[0] > 0.95  # type: ignore[operator]
     assert learned.control.data[0] < 0.8  # type: ignore[operator]
     assert json.loads(learned.direction.card)["method"] == "ridge"
     path = stored(learned.direction, tmp_path / "third.safetensors")
     deviation = torch.cat([c.data for c in codes])[:, 3].std()
-    moved = edit(w, model, direction=path, strength=2.0).data[:, 3] - w.data[:, 3]
+    moved = edit(w, model, direction=path, strength=2.0).latent.data[:, 3] - w.data[:, 3]
     assert torch.allclose(moved, (2 * deviation).expand(5), rtol=0.05)
-    assert torch.equal(edit(w, model, direction=path, strength=0.0).data, w.data)
-
-
-def test_scores_and_labels_say_the_same(codes: list[Latent]) -> None:
-    labels = [Scalar((float(c.data[0, 0]),)) for c in codes]
-    scores = [Scores(c.data[:, :1], ("a",)) for c in codes]
-    by_label = learn_direction(codes, labels, attribute="a").direction
-    by_score = learn_direction(codes, scores=scores, attribute="a").direction
-    assert torch.equal(by_label.data, by_score.data)
-    with pytest.raises(OpError, match=r"no attribute 'aa', did you mean 'a'\? \(there are a\)"):
-        learn_direction(codes, scores=scores, attribute="aa")
-
-
-def test_other_scores_are_held(codes: list[Latent]) -> None:
-    both = [Scores(c.data[:, :2] + c.data[:, 1:2], ("mixed", "second")) for c in codes]
-    free = [Scores(score.data[:, :1], ("mixed",)) for score in both]
-    held = learn_direction(codes, scores=both, attribute="mixed").direction
-    loose = learn_direction(codes, scores=free, attribute="mixed").direction
-    assert held.data[0, 1].abs() < 0.2 < loose.data[0, 1]
-
-
-def test_style_and_w_plus_codes_keep_their_shape(model: Network) -> None:
-    data = torch.randn(40, 8, 16)
-    codes = list(split(Latent(data, "w_plus", model.family)))
-    labels = [Scalar((float(c.data[0, 2, 1]),)) for c in codes]
-    assert learn_direction(codes, labels, attribute="x").direction.data.shape == (1, 8, 16)
-
-
-@pytest.mark.parametrize("labels", [None, "both", "text"])
-def test_labels_must_be_one_kind_of_numbers(codes: list[Latent], labels: str | None) -> None:
-    texts = [Scalar(("yes",))] * len(codes)
-    scores = [Scores(c.data, tuple(map(str, range(16)))) for c in codes]
-    with pytest.raises(OpError, match=r"either `labels` or `scores`|must be numbers"):
-        learn_direction(
-            codes,
-            texts if labels else None,
-            scores if labels == "both" else None,
-            attribute="1",
-        )
-
-
-def test_too_few_codes_name_the_attribute(codes: list[Latent]) -> None:
-    with pytest.raises(OpError, match="attribute 'x': 3 codes"):
-        learn_direction(codes[:3], [Scalar((1.0,))] * 3, attribute="x")
+    assert torch.equal(edit(w, model, direction=path, strength=0.0).latent.data, w.data)
 
 
 def test_direction_of_another_generator_is_refused(
@@ -123,26 +79,85 @@ def test_file_a_workflow_wrote_can_be_edited_with(
     from engine.codecs import encode
 
     labels = [Scalar((float(c.data[0, 3]),)) for c in codes]
-    direction = learn_direction(codes, labels, attribute="third").direction
+    direction = learn_direction(codes, model, labels, attribute="third").direction
     path = tmp_path / "third.safetensors"
     path.write_bytes(encode(direction))
-    by_file = edit(w, model, direction=str(path)).data
-    by_hand = edit(w, model, direction=stored(direction, tmp_path / "same.safetensors")).data
+    by_file = edit(w, model, direction=str(path)).latent.data
+    by_hand = edit(w, model, direction=stored(direction, tmp_path / "same.safetensors")).latent.data
     assert torch.equal(by_file, by_hand)
 
 
-def test_calibration_makes_strength_one_a_deviation_of_the_attribute(
-    companions: Network, tmp_path: Path
+def planted(model: Network, folder: Path, axis: int, name: str, tilt: float = 0.0) -> str:
+    """A stored direction along one coordinate of w, or a little beside it."""
+    data = torch.eye(16)[axis] + tilt * torch.eye(16)[5]
+    path = folder / f"{name}.safetensors"
+    unit = data / data.norm()
+    save_direction(StoredDirection(unit, 2.0, 0.1, name, "w", model.family), path)
+    return str(path)
+
+
+def test_no_limit_applies_what_was_requested(model: Network, w: Latent, tmp_path: Path) -> None:
+    a, b = planted(model, tmp_path, 0, "a"), planted(model, tmp_path, 1, "b")
+    done = edit(w, model, direction=[a, b], strength=[1.5, -1.0])
+    assert done.requested.data == done.applied.data == (1.5,) * 5
+    assert done.free.data == (1.0,) * 5
+
+
+def test_nearly_parallel_directions_are_reported_and_parallel_ones_refused(
+    model: Network, w: Latent, tmp_path: Path
 ) -> None:
-    codes = sample_codes(Scalar(tuple(range(160))), companions, seed=1)
-    scores = score_attributes(synthesize(codes, companions), companions)
-    learned = learn_direction(
-        list(split(codes)), scores=list(split(scores)), attribute="smile"
-    ).direction
-    off = replace(learned, sigma=learned.sigma * 2.5)
-    done = calibrate_direction(off, companions, count=24)
-    assert done.effect.data[0] == pytest.approx(1, abs=0.35)
-    assert torch.equal(done.direction.data, learned.data)
-    assert json.loads(done.direction.card)["leaks_most"].keys() == {"age"}
-    with pytest.raises(OpError, match="no attribute 'smiel', did you mean 'smile'"):
-        calibrate_direction(off, companions, attribute="smiel")
+    a, near = planted(model, tmp_path, 0, "a"), planted(model, tmp_path, 0, "near", 0.2)
+    done = edit(w, model, direction=a, condition=[near])
+    assert done.free.data[0] == pytest.approx(0.196, abs=1e-3)
+    moved = (done.latent.data - w.data) @ torch.tensor([1, 0, 0, 0, 0, 0.2] + [0] * 10)
+    assert moved.abs().max() < 1e-4
+    same = planted(model, tmp_path, 0, "same", 0.05)
+    with pytest.raises(OpError, match=r"'a' has no part free of 'same' \(5% is left\)"):
+        edit(w, model, direction=a, condition=[same])
+
+
+def test_conditions_in_any_number_and_order_leave_their_readings(
+    model: Network, w: Latent, tmp_path: Path
+) -> None:
+    target = planted(model, tmp_path, 0, "t", 0.7)
+    kept = [planted(model, tmp_path, axis, f"c{axis}", 0.5) for axis in (1, 2, 3, 4)]
+    once = edit(w, model, direction=target, condition=kept).latent.data
+    again = edit(w, model, direction=target, condition=[*reversed(kept), kept[0]]).latent.data
+    assert torch.allclose(once, again, atol=1e-5)
+    for axis in (1, 2, 3, 4):
+        normal = torch.eye(16)[axis] + 0.5 * torch.eye(16)[5]
+        assert ((once - w.data) @ normal).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("limit", ["identity <= 0.4", "perceptual<=0.05"])
+def test_a_limit_draws_the_edit_back_as_far_as_needed(
+    companions: Network, w: Latent, tmp_path: Path, limit: str
+) -> None:
+    path = planted(companions, tmp_path, 0, "far")
+    code = replace(w, family=companions.family)
+    free = edit(code, companions, direction=path, strength=8.0)
+    done = edit(code, companions, direction=path, strength=8.0, limit=limit)
+    assert done.requested.data == (8.0,) * 5
+    share = torch.tensor([float(x) / 8 for x in done.applied.data])  # type: ignore[arg-type]
+    assert 0 < share.min() < 1
+    wanted = torch.lerp(code.data, free.latent.data, share[:, None])
+    assert torch.allclose(done.latent.data, wanted, atol=1e-4)
+    wide = edit(code, companions, direction=path, strength=8.0, limit="identity <= 1000")
+    assert torch.equal(wide.latent.data, free.latent.data)
+    none = edit(code, companions, direction=path, strength=8.0, limit="identity <= 0")
+    assert torch.equal(none.latent.data, code.data)
+    assert none.applied.data == (0.0,) * 5
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        ("identity < 1", "write it as `identity <= 0.5`"),
+        ("idenity <= 1", "there is no 'idenity', did you mean 'identity'"),
+    ],
+)
+def test_a_limit_that_says_nothing_is_refused(
+    model: Network, w: Latent, tmp_path: Path, limit: str, message: str
+) -> None:
+    with pytest.raises(OpError, match=message):
+        edit(w, model, direction=planted(model, tmp_path, 0, "a"), limit=limit)

@@ -18,6 +18,7 @@ RECIPES = sorted((ROOT / "workflows").glob("*.yaml"))
 #: What makes a recipe small; every other param keeps its default.
 SMALL = {
     "align_only": ("size=32",),
+    "conditional_edits": ("count=1", "strengths=[3]"),
     "direction_sheet": ("count=1", "attributes=[smile]", "strengths=[-1, 1]"),
     "interpolate_features": ("count=1",),
     "interpolation": ("count=1", "steps=[0, 1]"),

@@ -1,0 +1,372 @@
+"""Directions in code space, learned from labelled codes, and measured on pictures."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from engine.errors import OpError, suggestion
+from engine.op import Range, op
+from engine.values import Direction, Latent, Network, Scalar, Scores, check_family
+from ops.given import checked, features_of, reader_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from models.exemplars import Choice
+    from models.linear import Readout
+
+Method = Literal[
+    "regression", "mean_difference", "pair_difference", "ridge", "logistic", "svm", "exemplars"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedDirection:
+    """What `learn_direction` gives; the scalars are shares and a probability, 0..1.
+
+    `accuracy` and `control` are those of held-out codes, with labels as they are and shuffled;
+    `chance` is how probable so many right answers would be by guessing.
+    """
+
+    direction: Direction
+    accuracy: Scalar
+    control: Scalar
+    chance: Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class CalibratedDirection:
+    """What `calibrate_direction` gives: how far pictures follow it, and what moves along."""
+
+    direction: Direction
+    effect: Scalar
+    leak: Scalar
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Table:
+    """Labelled codes. Shapes: codes [N, ...], labels [N], scores [N, K] in the order of `names`."""
+
+    codes: "Tensor"
+    labels: "Tensor"
+    scores: "Tensor | None" = None
+    names: tuple[str, ...] = ()
+
+    def examples(self, quantile: float) -> "_Table":
+        """The codes with the lowest and highest labels, labelled 0 and 1."""
+        from models.linear import extremes
+
+        low, high = extremes(self.labels, quantile)
+        kept = low | high
+        return _Table(self.codes[kept], high[kept].double())
+
+    def columns(self, wanted: Sequence[str], setting: str, target: str = "") -> "Tensor | None":
+        """Some of the scores, [N, k], or None. Raises: OpError for a name that is not there."""
+        for name in wanted:
+            if name == target:
+                raise OpError(f"{setting}: '{name}' is the attribute that is learned: leave it out")
+            if name not in self.names:
+                known = ", ".join(self.names) or "none: wire `scores`"
+                near = suggestion(name, self.names)
+                raise OpError(
+                    f"{setting}: there is no attribute '{name}'{near} (there are {known})"
+                )
+        if self.scores is None or not wanted:
+            return None
+        return self.scores[:, [self.names.index(name) for name in wanted]]
+
+
+@op(version=2)
+def learn_direction(  # noqa: PLR0913 (settings are declared here and nowhere else)
+    codes: Sequence[Latent],
+    model: Network,
+    labels: Sequence[Scalar] | None = None,
+    scores: Sequence[Scores] | None = None,
+    without: Sequence[Latent] | None = None,
+    *,
+    attribute: str,
+    method: Method = "regression",
+    hold: list[str] | None = None,
+    balance: list[str] = [],  # noqa: B006 (read only)
+    held_out: Annotated[float, Range(0.05, 0.5)] = 0.25,
+    quantile: Annotated[float, Range(0.01, 0.5)] = 0.3,
+    gap: Annotated[float, Range(0, 3)] = 0.2,
+    folds: Annotated[int, Range(2, 50)] = 5,
+    licence: str = "",
+    seed: int = 0,
+) -> LearnedDirection:
+    """Learn along which direction of code space an attribute changes, from labelled codes.
+
+    Labels are numbers, one per code, or the column `attribute` of `scores`, or `codes` are
+    examples that have the attribute and `without` such that have not. "regression" is how codes
+    differ when the label does and the scores in `hold` (all others, if not given) stay;
+    "pair_difference" the mean of code difference over label difference of random pairs at least
+    `gap` deviations apart, which is the regression that holds nothing; "mean_difference" compares
+    the codes of the lowest and highest `quantile`; "ridge", "logistic" and "svm" give the direction
+    that tells the label best, which pictures may follow less. "exemplars" is for a few dozen
+    examples (with many-valued labels, the lowest and highest `quantile`): all classifying methods
+    are cross-validated, and of those that do equally well the one is taken whose edits change other
+    attributes least in pictures. `balance` names scores: codes
+    are weighed so that each of them says nothing about the label.
+
+    `accuracy` is the share of held-out codes read on the right side of the median; `control` the
+    same after shuffling the labels, which must be near 0.5. The direction's card says how it was
+    made.
+
+    Shapes: codes w [1, D], w_plus [1, L, D] or style [1, S] each -> direction of the same space,
+    of unit length; sigma is the step that changes the attribute by one standard deviation.
+    Units: quantile a share of the codes, gap standard deviations of the label.
+    Raises: OpError without exactly one kind of label, if labels are missing, constant or fewer
+    than codes, for z, for codes of another generator, or with too few codes.
+    Source: Shen et al. 2020, arXiv:2005.09635 (svm); own (calibration, exemplars).
+    """
+    from models.codes import draw
+    from models.linear import fit_readout
+
+    check_family(codes[0], model)
+    table = _table([*codes], [*(without or ())], labels, scores, attribute)
+    others = [name for name in table.names if name != attribute] if hold is None else hold
+    held, by = (
+        table.columns(others, "hold", attribute),
+        table.columns(balance, "balance", attribute),
+    )
+    data = table.codes.flatten(1)
+    choice: Choice | None = None
+    shuffled = table.labels[draw(seed, len(table.labels)).argsort()]
+    with checked(f"attribute '{attribute}'"):
+        if method == "exemplars":
+            table = table.examples(quantile)
+            data = table.codes.flatten(1)
+            shuffled = table.labels[draw(seed, len(table.labels)).argsort()]
+            choice = _choose(table, codes[0], model, attribute, folds, seed)
+            found, control = choice.readout, _guess(data, shuffled, choice, folds, seed)
+        else:
+
+            def fit(given: "Tensor") -> "Readout":
+                return fit_readout(
+                    data,
+                    given,
+                    method,
+                    others=held,
+                    balance=by,
+                    held_out=held_out,
+                    quantile=quantile,
+                    gap=gap,
+                    seed=seed,
+                )
+
+            found, control = fit(table.labels), fit(shuffled).accuracy
+    card: dict[str, Any] = {
+        "attribute": attribute,
+        "method": method,
+        "codes": len(table.labels),
+        "data": _digest(table),
+        "model": model.name,
+        "held_out": held_out,
+        "held": others if method == "regression" else [],
+        "balanced_by": balance,
+        "accuracy": round(found.accuracy, 4),
+        "chance": float(f"{found.chance:.3g}"),
+        "correlation": round(found.correlation, 4),
+        "shuffled_accuracy": round(control, 4),
+        "label_mean": round(float(table.labels.mean()), 6),
+        "label_std": round(float(table.labels.std()), 6),
+        "licence": licence,
+    }
+    card |= _told(choice)
+    return LearnedDirection(
+        _direction(found, table, codes[0], attribute, card),
+        Scalar((round(found.accuracy, 6),)),
+        Scalar((round(control, 6),)),
+        Scalar((float(f"{found.chance:.6g}"),)),
+    )
+
+
+def _direction(
+    found: "Readout", table: _Table, code: Latent, attribute: str, card: dict[str, Any]
+) -> Direction:
+    """What was found as a value."""
+    import torch
+
+    return Direction(
+        found.direction.float().reshape(1, *table.codes.shape[1:]),
+        torch.tensor([found.sigma]),
+        torch.tensor([found.offset]),
+        attribute,
+        code.space,
+        code.family,
+        (),
+        json.dumps(card, sort_keys=True),
+    )
+
+
+def _told(choice: "Choice | None") -> dict[str, Any]:
+    """What a card says of how the method was chosen."""
+    if choice is None:
+        return {}
+    return {
+        "chosen": choice.method,
+        "cross_validated": {name: round(share, 4) for name, share in choice.accuracy.items()},
+        "dependency": {name: round(value, 4) for name, value in choice.dependency.items()},
+    }
+
+
+def _guess(data: "Tensor", labels: "Tensor", choice: "Choice", folds: int, seed: int) -> float:
+    """How well the chosen method does on labels that mean nothing."""
+    from models.exemplars import cross_validate
+
+    return cross_validate(data.double(), labels == labels.max(), choice.method, folds, seed)
+
+
+def _choose(
+    table: _Table, code: Latent, model: Network, attribute: str, folds: int, seed: int
+) -> "Choice":
+    """The direction of exemplars; pictures judge the methods if a feature network is there."""
+    import models
+    from models.directions import StoredDirection, move
+    from models.exemplars import choose, mean_gap
+    from models.readings import draw_codes, read_codes, spreads, stray
+
+    data, net = table.codes.flatten(1), features_of(model)
+    if net is None:
+        return choose(data, table.labels, folds=folds, seed=seed)
+    generator = models.fetch(model)
+    w, scale = draw_codes(generator, 16, seed), spreads(generator, net)
+    before = read_codes(generator, net, w, "w")
+    if attribute in net.attributes:
+        wanted = scale.new_zeros(len(scale))
+        wanted[net.attributes.index(attribute)] = 1
+    else:  # what the examples' own pictures say it is
+        seen = read_codes(generator, net, table.codes, code.space)
+        shown = table.labels == table.labels.max()
+        wanted = seen[shown].mean(0) - seen[~shown].mean(0)
+
+    def measure(readout: "Readout") -> float:
+        gap = mean_gap(data, table.labels, readout.direction)
+        vector = readout.direction.float().reshape(table.codes.shape[1:])
+        step = StoredDirection(vector, gap, 0.0, attribute, code.space, code.family)
+        after = read_codes(generator, net, *move(generator, w, "w", [(step, 1.0)]))
+        return stray(before, after, scale, wanted)
+
+    return choose(data, table.labels, folds=folds, seed=seed, measure=measure)
+
+
+def _digest(table: _Table) -> str:
+    """The sha256 (hex) of codes and labels."""
+    content = hashlib.sha256()
+    for tensor in (table.codes, table.labels):
+        content.update(tensor.contiguous().numpy().tobytes())
+    return content.hexdigest()
+
+
+@op(version=1)
+def calibrate_direction(
+    direction: Direction,
+    model: Network,
+    *,
+    attribute: str = "",
+    count: Annotated[int, Range(8, 4096)] = 48,
+    seed: int = 0,
+) -> CalibratedDirection:
+    """Set a direction's unit by what pictures do: strength 1 is one deviation of the attribute.
+
+    Faces are drawn before and after a step each way, and read by the model's feature network.
+    `effect` is the change of the attribute at strength 1 afterwards; `leak` the mean change of all
+    other attributes. Both, and the five that leak most, are written on the card.
+
+    Shapes: direction [1, ...] -> direction, the same but for sigma.
+    Units: effect, leak in standard deviations; attribute is by default the direction's name.
+    Raises: OpError if the feature network does not read the attribute, or nothing moves.
+    Source: own.
+    """
+    import torch
+
+    import models
+    from models.directions import StoredDirection, calibrate
+
+    check_family(direction, model)
+    net = reader_of(model)
+    wanted = attribute or direction.name
+    if wanted not in net.attributes:
+        known = ", ".join(net.attributes)
+        hint = suggestion(wanted, net.attributes)
+        raise OpError(f"there is no attribute '{wanted}'{hint} (there are {known})")
+    stored = StoredDirection(
+        direction.data[0],
+        float(direction.sigma[0]),
+        float(direction.offset[0]),
+        direction.name,
+        direction.space,
+        direction.family,
+        direction.rows,
+    )
+    generator = models.fetch(model)
+    column = net.attributes.index(wanted)
+    sigma, effect = calibrate(generator, net, stored, column, count, seed)
+    moved = float(effect[column])
+    if moved < 0.2:
+        raise OpError(f"pictures hardly follow direction '{direction.name}' ({moved:.2f} at most)")
+    others = {n: abs(float(e)) for n, e in zip(net.attributes, effect, strict=True) if n != wanted}
+    leak = sum(others.values()) / max(1, len(others))
+    most = sorted(others, key=lambda name: -others[name])[:5]
+    card = json.loads(direction.card) | {
+        "effect": round(moved, 4),
+        "leak": round(leak, 4),
+        "leaks_most": {name: round(others[name], 4) for name in most},
+    }
+    done = replace(direction, sigma=torch.tensor([sigma]), card=json.dumps(card, sort_keys=True))
+    return CalibratedDirection(done, Scalar((round(moved, 6),)), Scalar((round(leak, 6),)))
+
+
+def _table(
+    codes: list[Latent],
+    without: list[Latent],
+    labels: Sequence[Scalar] | None,
+    scores: Sequence[Scores] | None,
+    attribute: str,
+) -> _Table:
+    """The codes and what is known of each."""
+    import torch
+
+    if [labels is None, scores is None, not without].count(False) != 1:
+        raise OpError("learn_direction takes one of `labels`, `scores` and `without`")
+    every = codes + without
+    if every[0].space == "z":
+        raise OpError("directions are learned in w, w_plus or style: map z first")
+    if any((c.family, c.space) != (every[0].family, every[0].space) for c in every):
+        raise OpError("the codes belong to different generators or spaces")
+    data = torch.cat([code.data for code in every])
+    if without:
+        kinds = [1.0] * len(codes) + [0.0] * len(without)
+        return _Table(data, torch.tensor(kinds, dtype=torch.float64))
+    given: Sequence[Scalar] | Sequence[Scores] = labels or scores or ()
+    if len(given) != len(codes):
+        what = "labels" if labels is not None else "scores"
+        raise OpError(f"{len(given)} {what} for {len(codes)} codes: gather both over the same axis")
+    if scores is not None:
+        names = scores[0].names
+        table = torch.cat([score.data for score in scores]).double()
+        known = _Table(data, table[:, 0], table, names)
+        column = known.columns([attribute], "attribute")
+        assert column is not None
+        _complete(column[:, 0].tolist())
+        return replace(known, labels=column[:, 0])
+    numbers = [label.data[0] for label in labels or ()]
+    _complete(numbers)
+    values = [float(x) for x in numbers if isinstance(x, int | float)]
+    return _Table(data, torch.tensor(values, dtype=torch.float64))
+
+
+def _complete(labels: Sequence[object]) -> None:
+    """Raise OpError unless every label is a finite number or truth value."""
+    if not all(x is None or isinstance(x, int | float) for x in labels):
+        raise OpError("labels must be numbers or truth values")
+    missing = [i for i, x in enumerate(labels) if not isinstance(x, int | float) or x != x]  # noqa: PLR0124 (NaN)
+    if missing:
+        shown = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+        raise OpError(
+            f"{len(missing)} of {len(labels)} labels are missing or not a number (items {shown}): "
+            "fill them in, or leave those items out with `when`"
+        )
