@@ -17,6 +17,7 @@ OP_MODULES = (
     "ops.local",
     "ops.directions",
     "ops.learning",
+    "ops.flows",
     "ops.measures",
 )
 

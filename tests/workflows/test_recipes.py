@@ -20,6 +20,7 @@ SMALL = {
     "align_only": ("size=32",),
     "conditional_edits": ("count=1", "strengths=[3]"),
     "direction_sheet": ("count=1", "attributes=[smile]", "strengths=[-1, 1]"),
+    "flow_edits": ("count=200", "faces=1", "steps=5", "strengths=[1]"),
     "interpolate_features": ("count=1",),
     "interpolation": ("count=1", "steps=[0, 1]"),
     "learn_directions": ("count=100", "attributes=[smile]"),
@@ -32,6 +33,8 @@ SMALL = {
     "transfer_attribute": ("count=1",),
     "tune": ("steps=2", "tuning_steps=2", "attributes=[smile]", "strengths=[1]"),
 }
+#: Recipes that learn, and cannot do so from two pictures.
+NEEDS_ALL = ("flow_edits", "learn_directions")
 
 
 def command(verb: str, recipe: Path, folder: Path, *flags: str) -> list[str]:
@@ -53,7 +56,7 @@ def test_every_recipe_has_a_small_form() -> None:
 
 
 def ask(verb: str, recipe: Path, folder: Path, *flags: str) -> dict[str, Any]:
-    limit = () if recipe.stem == "learn_directions" else ("--limit", "2")
+    limit = () if recipe.stem in NEEDS_ALL else ("--limit", "2")
     line = command(verb, recipe, folder, *limit, *flags)
     done = subprocess.run(
         line, capture_output=True, text=True, timeout=550, cwd=folder, check=False
