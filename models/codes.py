@@ -93,3 +93,22 @@ def number(*parts: object) -> int:
 def draw(seed: int, *shape: int) -> Tensor:
     """Standard normal numbers that depend on the seed and shape only."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def slerp(a: Tensor, b: Tensor, t: float) -> Tensor:
+    """The point at `t` on the great arc from a to b [N, D], its length between theirs.
+
+    Equal directions, and opposite ones (which no arc joins), fall back to the straight line.
+    """
+    length_a, length_b = a.norm(dim=-1, keepdim=True), b.norm(dim=-1, keepdim=True)
+    unit_a, unit_b = a / length_a.clamp(min=1e-12), b / length_b.clamp(min=1e-12)
+    # atan2 of chord sums keeps its precision where acos loses it, near 0 and pi.
+    angle = 2 * torch.atan2(
+        (unit_a - unit_b).norm(dim=-1, keepdim=True), (unit_a + unit_b).norm(dim=-1, keepdim=True)
+    )
+    sine = torch.sin(angle)
+    usable = sine > 1e-6
+    divisor = torch.where(usable, sine, torch.ones_like(sine))
+    arc = (torch.sin((1 - t) * angle) * unit_a + torch.sin(t * angle) * unit_b) / divisor
+    arc = arc * torch.lerp(length_a, length_b, t)
+    return torch.where(usable, arc, torch.lerp(a, b, t))

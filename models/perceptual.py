@@ -49,6 +49,19 @@ class Reading:
     part_logits: Tensor
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """A picture as a few vectors.
+
+    Shapes: attributes [N, K], 0..1; summary [N, 128], what attributes are read from; means [N, C],
+    the features of every stage averaged over the picture, which tell colours and textures.
+    """
+
+    attributes: Tensor
+    summary: Tensor
+    means: Tensor
+
+
 class FeatureNet(nn.Module):
     """Picture -> attributes, landmarks and parts.  Shapes: image [N, 3, H, W] in -1..1."""
 
@@ -74,10 +87,14 @@ class FeatureNet(nn.Module):
 
     def forward(self, image: Tensor) -> Reading:
         features = self.backbone(image)
-        x = F.leaky_relu(self.squeeze(features[-1]), 0.2).flatten(1)
-        hidden = F.leaky_relu(self.hidden(x), 0.2)
+        hidden = self.summarise(features)
         landmarks = 0.5 + self.landmark_head(hidden).unflatten(1, (-1, 2))
         return Reading(0.5 + self.attribute_head(hidden), landmarks, self._parts(features))
+
+    def summarise(self, features: list[Tensor]) -> Tensor:
+        """The vectors [N, 128] that attributes and landmarks are read from."""
+        x = F.leaky_relu(self.squeeze(features[-1]), 0.2).flatten(1)
+        return F.leaky_relu(self.hidden(x), 0.2)
 
     def _parts(self, features: list[Tensor]) -> Tensor:
         logits = cast(Tensor, self.part_heads[2](features[3]))
@@ -93,6 +110,15 @@ def score_attributes(net: FeatureNet, image: Tensor) -> Tensor:
     Shapes: image [N, 3, H, W] in -1..1 -> [N, K].
     """
     return cast(Tensor, net(image).attributes).clamp(0, 1)
+
+
+def look(net: FeatureNet, image: Tensor) -> Look:
+    """Attributes of pictures and the vectors to compare sets of pictures by, in one pass."""
+    features = net.backbone(image)
+    summary = net.summarise(features)
+    attributes = (0.5 + net.attribute_head(summary)).clamp(0, 1)
+    means = torch.cat([f.mean((2, 3)) for f in features], 1)
+    return Look(attributes.float(), summary.float(), means.float())
 
 
 def find_landmarks(net: FeatureNet, image: Tensor) -> Tensor:

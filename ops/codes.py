@@ -125,6 +125,8 @@ def interpolate(
     """
     import torch
 
+    from models.codes import slerp
+
     (a, b), space = _together([start, end])
     if t in (0, 1):
         return Latent(b if t else a, space, start.family)
@@ -219,27 +221,6 @@ def to_style(latent: Latent, model: Network) -> Latent:
     with torch.no_grad():
         styles = to_styles(generator, latent.data.to(model.device), latent.space)
     return Latent(styles, "style", latent.family)
-
-
-def slerp(a: "Tensor", b: "Tensor", t: float) -> "Tensor":
-    """The point at `t` on the great arc from a to b [N, D], its length between theirs.
-
-    Equal directions, and opposite ones (which no arc joins), fall back to the straight line.
-    """
-    import torch
-
-    length_a, length_b = a.norm(dim=-1, keepdim=True), b.norm(dim=-1, keepdim=True)
-    unit_a, unit_b = a / length_a.clamp(min=1e-12), b / length_b.clamp(min=1e-12)
-    # atan2 of chord sums keeps its precision where acos loses it, near 0 and pi.
-    angle = 2 * torch.atan2(
-        (unit_a - unit_b).norm(dim=-1, keepdim=True), (unit_a + unit_b).norm(dim=-1, keepdim=True)
-    )
-    sine = torch.sin(angle)
-    usable = sine > 1e-6
-    divisor = torch.where(usable, sine, torch.ones_like(sine))
-    arc = (torch.sin((1 - t) * angle) * unit_a + torch.sin(t * angle) * unit_b) / divisor
-    arc = arc * torch.lerp(length_a, length_b, t)
-    return torch.where(usable, arc, torch.lerp(a, b, t))
 
 
 def _need(latent: Latent, spaces: tuple[Space, ...]) -> None:

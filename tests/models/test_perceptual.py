@@ -11,6 +11,7 @@ from models.loading import load_generator
 from models.perceptual import (
     FeatureNet,
     find_landmarks,
+    look,
     perceptual_distance,
     score_attributes,
     segment_parts,
@@ -93,6 +94,18 @@ def test_a_shift_by_one_pixel_counts_less_than_a_change_of_the_person(net: Featu
     for name in ("glasses", "smile", "yaw", "hair_lightness"):
         before, after = changed(name, 0.0, 1.0)
         assert perceptual_distance(net, before[None], after[None]).item() > shift, name
+
+
+def test_a_look_is_the_reading_and_what_it_was_read_from(net: FeatureNet, people: Scene) -> None:
+    with torch.no_grad():
+        seen = look(net, people.image[:4])
+        torch.testing.assert_close(seen.attributes, score_attributes(net, people.image[:4]))
+        read = (0.5 + net.attribute_head(seen.summary)).clamp(0, 1)
+        torch.testing.assert_close(read, seen.attributes)
+        assert seen.means.shape == (4, sum(net.config.widths))
+        torch.testing.assert_close(
+            seen.means[:, -144:], net.backbone(people.image[:4])[-1].mean((2, 3))
+        )
 
 
 def test_gradients_reach_the_picture(net: FeatureNet, people: Scene) -> None:

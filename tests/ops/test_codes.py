@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from engine.errors import OpError, ShapeError
 from engine.values import Latent, Network, Scalar, split, take
 from models import ModelError
+from models.codes import slerp
 from models.stylegan2 import Generator
 from ops.codes import (
     average,
@@ -17,7 +18,6 @@ from ops.codes import (
     map_codes,
     mix_styles,
     sample_codes,
-    slerp,
     to_style,
     transfer_expression,
     truncate,

@@ -1,0 +1,140 @@
+"""How evenly pictures change along codes, and how far one attribute can be told from the others.
+
+The measures of Karras et al. 2019, arXiv:1812.04948, section 4, and Wu et al. 2021,
+arXiv:2011.12799 (StyleSpace), with whatever network reads the pictures.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from models.errors import ModelError
+from models.linear import separate
+
+_PENALTY = 1e-2
+
+
+def path_lengths(
+    draw: Callable[[Tensor], Tensor],
+    distance: Callable[[Tensor, Tensor], Tensor],
+    start: Tensor,
+    end: Tensor,
+    epsilon: float = 1e-4,
+) -> Tensor:
+    """The perceptual length of a path per unit of its parameter, squared, at `start`, [N].
+
+    `draw` makes pictures of codes, with one noise for both of a pair; `distance` is squared-like
+    (it grows fourfold when differences double). The step goes from `start` towards `end`, straight,
+    by the share `epsilon`: for codes of W at the beginning of their path this is PPL (W, end), once
+    averaged by `trimmed_mean`.
+
+    Shapes: start, end [N, ...].
+    Source: Karras et al. 2019, arXiv:1812.04948, section 4.1.
+    """
+    a, b = draw(start), draw(torch.lerp(start, end, epsilon))
+    return distance(a, b) / epsilon**2
+
+
+def trimmed_mean(values: Tensor, share: float = 0.01) -> float:
+    """The mean without the lowest and the highest `share` of values [N], as is usual for PPL."""
+    if not values.numel():
+        raise ModelError("there are no values to average")
+    low, high = torch.quantile(values.double(), values.new_tensor([share, 1 - share]).double())
+    kept = values[(values >= low) & (values <= high)]
+    return float(kept.double().mean())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Separability:
+    """What planes leave unknown of attributes.
+
+    Shapes: entropies [K], in nats. `score` is the exponential of their sum: 1 at best, 2 to the
+    power of K at worst.
+    """
+
+    entropies: Tensor
+    score: float
+
+
+def separability(
+    codes: Tensor, scores: Tensor, held_out: float = 0.5, seed: int = 0
+) -> Separability:
+    """How well planes in code space tell high from low for each attribute.
+
+    The half of the codes whose score is farthest from the attribute's median are split by a linear
+    support vector machine; the entropy of the true side given the plane's is measured on codes that
+    it was not fitted to (a plane in many dimensions fits few codes by heart).
+
+    Shapes: codes [N, D], scores [N, K].  Raises: ModelError if there are fewer than 32 codes.
+    Source: Karras et al. 2019, arXiv:1812.04948, section 4.2.
+    """
+    if len(codes) < 32:
+        raise ModelError(f"{len(codes)} codes: at least 32 are needed to separate them")
+    order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))
+    x, y = codes.double()[order], scores.double()[order]
+    each = [_unknown(x, column, held_out) for column in y.T]
+    entropies = torch.tensor(each, dtype=torch.float64)
+    return Separability(entropies, float(entropies.sum().exp()))
+
+
+def _unknown(x: Tensor, score: Tensor, held_out: float) -> float:
+    """The entropy in nats that is left of one attribute when a plane's side is known."""
+    away = score - score.median()
+    sure = torch.topk(away.abs(), len(away) // 2).indices.sort().values
+    x, high = x[sure], away[sure] > 0
+    cut = int(len(x) * (1 - held_out))
+    if not 0 < int(high[:cut].sum()) < cut:
+        return 0.0  # one side only: nothing is unknown
+    mean, scale = x[:cut].mean(0), x[:cut].std(0).clamp_min(1e-9)
+    z = (x - mean) / scale
+    signs = torch.where(high, 1.0, -1.0).double()
+    normal = separate(z[:cut], signs[:cut], _squared_hinge, _PENALTY)
+    place = z @ normal
+    seen = place[cut:] > _best_bound(place[:cut], high[:cut])
+    return conditional_entropy(high[cut:], seen)
+
+
+def _squared_hinge(negative_margin: Tensor) -> Tensor:
+    return (1 + negative_margin).clamp_min(0).square()
+
+
+def _best_bound(place: Tensor, high: Tensor) -> Tensor:
+    """The bound above which items count as high, with the fewest mistakes."""
+    order = place.argsort()
+    wrong_below = high[order].cumsum(0)
+    wrong_above = (~high).sum() - (~high[order]).cumsum(0)
+    best = int((wrong_below + wrong_above).argmin())
+    after = min(best + 1, len(place) - 1)
+    return (place[order[best]] + place[order[after]]) / 2
+
+
+def conditional_entropy(truth: Tensor, seen: Tensor) -> float:
+    """H(truth | seen) in nats of two bool columns [N]: 0 if one follows from the other."""
+    if not len(truth):
+        raise ModelError("there are no items to judge")
+    total = 0.0
+    for side in (True, False):
+        inside = truth[seen == side].double()
+        if len(inside):
+            share = torch.stack([inside.mean(), 1 - inside.mean()])
+            total += len(inside) / len(truth) * float(torch.special.entr(share).sum())
+    return total
+
+
+def attribute_dependency(before: Tensor, after: Tensor, deviation: Tensor, column: int) -> Tensor:
+    """How far an edit moves the attributes that it is not about, per item, in deviations.
+
+    The mean over all attributes but `column` of |change| / deviation; average it over items. It
+    means most beside the change of the attribute itself, with which it grows.
+
+    Shapes: before, after [N, K]; deviation [K], the spread of each attribute over pictures -> [N].
+    Raises: ModelError if there is no other attribute.
+    Source: Wu et al. 2021, arXiv:2011.12799, section 5 (mean-AD).
+    """
+    if before.shape[1] < 2:
+        raise ModelError("attribute dependency needs at least two attributes")
+    change = (after - before).abs() / deviation.clamp_min(1e-9)
+    others = torch.arange(change.shape[1], device=change.device) != column
+    return change[:, others].mean(1)
