@@ -10,9 +10,13 @@ single ones. "tuning": photos (or renders) before and after pivotal tuning, by r
 import argparse
 import json
 import math
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from models.runtime import import_torch
 

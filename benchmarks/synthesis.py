@@ -9,9 +9,13 @@ import json
 import os
 import platform
 import resource
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from models.config import GeneratorConfig, standard_channels
 from models.runtime import import_torch

@@ -59,7 +59,7 @@ class Separability:
 
 
 def separability(
-    codes: Tensor, scores: Tensor, held_out: float = 0.5, seed: int = 0
+    codes: Tensor, scores: Tensor, held_out: float = 0.25, seed: int = 0
 ) -> Separability:
     """How well planes in code space tell high from low for each attribute.
 

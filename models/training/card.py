@@ -1,111 +1,123 @@
-"""`python -m models.training.card portraits`: the sample sheet and the figures of the model card.
+"""`python -m models.training.card`: the pictures and the figures of the model card.
 
-Reads the shipped weights only; rewrites docs/images/NAME.jpg and the marked part of
-docs/models.md.
+Reads what ships only: weights, `model.json`, and the `quality.json` that benchmarks/models.py
+leaves beside them. Rewrites docs/images/NAME-*.webp and the marked parts of docs/models.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
+import sys
+import tempfile
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast
 
 from models.runtime import import_torch
 
 torch = import_torch()
 
+import numpy as np  # noqa: E402
+from PIL import Image  # noqa: E402
 from torch import Tensor  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
 
-from models.companions import load_encoder  # noqa: E402
-from models.library import BUILTIN  # noqa: E402
+from models.companions import load_encoder, load_features  # noqa: E402
+from models.directions import load_direction  # noqa: E402
+from models.library import BUILTIN, library_names  # noqa: E402
 from models.loading import load_generator  # noqa: E402
-from models.mapping import truncate  # noqa: E402
-from models.stylegan2 import Generator  # noqa: E402
-from models.training.domains import Domain, domain, projection  # noqa: E402
-from models.training.encoder import invert_renders  # noqa: E402
-from models.training.generator import draw_pairs  # noqa: E402
-from models.training.records import save_sheet  # noqa: E402
+from models.training.domains import Domain, domain  # noqa: E402
+from models.training.measured import load_figures  # noqa: E402
+from models.training.sheets import Model, paste, sheets  # noqa: E402
+from models.training.tables import fitted, quality  # noqa: E402
 
-DOCS = Path(__file__).parents[2] / "docs"
-_SWEPT = ("yaw", "smile", "hair_lightness", "hair_length")
-_COLUMNS = 10
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 
 
 def main() -> None:
-    """Draw the sheet and write the figures."""
+    """Draw the sheets and write the figures."""
     parser = argparse.ArgumentParser(prog="python -m models.training.card", description=__doc__)
-    parser.add_argument("domain")
+    parser.add_argument("domains", nargs="*", default=["portraits", "landscapes"], metavar="DOMAIN")
+    parser.add_argument("--figures", action="store_true", help="leave the pictures as they are")
     options = parser.parse_args()
-    subject = domain(options.domain)
+    for name in options.domains:
+        write_card(domain(name), DOCS, pictures=not options.figures)
+
+
+def write_card(subject: Domain, docs: Path, *, pictures: bool = True) -> None:
+    """Bring the marked parts of a domain in docs/models.md up to date, and its pictures."""
     name = f"{subject.name}-{subject.generator.resolution}"
-    with torch.no_grad():
-        rows = sheet_rows(name, subject)
-    rows = [F.interpolate(row, scale_factor=0.75, mode="bicubic", antialias=True) for row in rows]
-    (DOCS / "images").mkdir(parents=True, exist_ok=True)
-    save_sheet(DOCS / "images" / f"{name}.jpg", rows, quality=80)
+    page = docs / "models.md"
+    text = page.read_text(encoding="utf-8")
+    if pictures:
+        shown = write_sheets(load_model(subject), name, docs / "images")
+        text = replace_between(text, f"{name}, pictures", shown)
     facts = json.loads((BUILTIN / name / "model.json").read_text())
-    page = DOCS / "models.md"
-    page.write_text(replace_between(page.read_text(), name, figures(facts)))
+    text = replace_between(text, name, fitted(facts))
+    text = replace_between(text, f"{name}, quality", quality(load_figures(BUILTIN / name)))
+    page.write_text(text, encoding="utf-8")
 
 
-def sheet_rows(name: str, subject: Domain) -> list[Tensor]:
-    """Samples, truncated samples, renders beside what was made of them, sweeps, inversions."""
-    generator = load_generator(name)
-    random = torch.Generator().manual_seed(11)
-    z = torch.randn(_COLUMNS, generator.config.z_dim, generator=random)
-    w = generator.mapping(z)
-    calm = truncate(w, generator.w_avg, 0.6)
-    rows = [generator.synthesize(generator.broadcast(code)) for code in (w, calm)]
-    pair_z, noise, scene = draw_pairs(generator, subject, _COLUMNS, 128, random, subject.render)
-    rows += [scene.image, generator(pair_z, noise=noise)]
-    rows += [sweep(generator, subject, factor, z[9]) for factor in _SWEPT]
-    rows += list(invert_renders(load_encoder(name), generator, subject, _COLUMNS))
-    return rows
+def load_model(subject: Domain) -> Model:
+    """All that ships for a domain, with the sample photographs where their kind of picture fits."""
+    name = f"{subject.name}-{subject.generator.resolution}"
+    folder = BUILTIN / name
+    weights = folder / "generator.safetensors"
+    names = library_names(weights, "directions")
+    has_encoder = (folder / "encoder.safetensors").exists()
+    return Model(
+        subject,
+        load_generator(name).requires_grad_(requires_grad=False),
+        load_features(name) if (folder / "features.safetensors").exists() else None,
+        load_encoder(name) if has_encoder else None,
+        [load_direction(folder / "directions" / f"{one}.safetensors") for one in names],
+        sample_photos(subject.generator.resolution) if has_encoder and subject.posed else (),
+    )
 
 
-def sweep(generator: Generator, subject: Domain, factor: str, z: Tensor) -> Tensor:
-    """One person while one factor goes from its 2nd to its 98th percentile, [C, 3, H, W]."""
-    basis = projection(len(subject.factors), generator.config.z_dim)
-    row = basis[subject.factors.index(factor)]
-    z = z * (z.square().mean() + 1e-8).rsqrt()
-    amounts = torch.linspace(-2.05, 2.05, _COLUMNS)[:, None]
-    moved = z - (z @ row) * row + amounts * row
-    return cast(Tensor, generator(moved))
+def sample_photos(size_px: int) -> list[Tensor]:
+    """The faces in workflows/photos as the project's own recipe cuts them out, [3, H, W] each.
+
+    None without the packages that find faces.
+    """
+    if find_spec("dlib") is None:
+        print("no photographs: pip install 'latentloom[faces]'", file=sys.stderr)
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        recipe = [str(ROOT / "run_workflow.py"), str(ROOT / "workflows" / "align_only.yaml")]
+        options = ["-p", f"size={size_px}", "-o", folder, "--cache", f"{folder}/.cache", "-q"]
+        command = [sys.executable, *recipe, *options]
+        subprocess.run(command, cwd=ROOT, check=False)  # noqa: S603 (our own front door)
+        paths = sorted(Path(folder).glob("*_0.png"))
+        return [_read(path) for path in paths]
 
 
-def figures(facts: dict[str, Any]) -> str:
-    """The measured part of the card as Markdown."""
-    made, seer, encoder = facts["generator"], facts["features"], facts["encoder"]
-    lines = [
-        "| network | trained on | minutes | seed | held out |",
-        "|---|---|---|---|---|",
-        _row("generator", made, f"{made['held_out_psnr_db']} dB PSNR against the renders"),
-        _row("features", seer, f"mean R² of the attributes {_mean(seer['held_out_r2'])}"),
-        _row("encoder", encoder, f"{encoder['held_out_psnr_db']} dB PSNR of inverted renders"),
-        "",
-        "R² of the feature network on held-out renders, by attribute:",
-        "",
-        ", ".join(f"{key} {value:.2f}" for key, value in seer["held_out_r2"].items()) + ".",
-    ]
-    return "\n".join(lines)
+def _read(path: Path) -> Tensor:
+    pixels: Tensor = torch.from_numpy(np.array(Image.open(path).convert("RGB")))
+    return pixels.permute(2, 0, 1).float() / 127.5 - 1
 
 
-def _row(name: str, facts: dict[str, Any], held_out: str) -> str:
-    amount = f"{facts['pictures']:,} pictures in {facts['steps']:,} steps"
-    return f"| {name} | {amount} | {facts['minutes']} | {facts['seed']} | {held_out} |"
-
-
-def _mean(values: dict[str, float]) -> str:
-    return f"{sum(values.values()) / len(values):.2f}"
+def write_sheets(model: Model, name: str, folder: Path) -> str:
+    """Write all sheets as WebP; returns Markdown that shows them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob(f"{name}-*.webp"):
+        old.unlink()
+    blocks = []
+    for kind, sheet in sheets(model).items():
+        path = folder / f"{name}-{kind}.webp"
+        paste(sheet).save(path, quality=82, method=6)
+        blocks.append(f"{sheet.caption}\n\n![{name}: {kind}](images/{path.name})")
+    return "\n\n".join(blocks)
 
 
 def replace_between(page: str, name: str, text: str) -> str:
     """`page` with `text` between the comments that mark the part of `name`."""
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    head, _, rest = page.partition(begin)
-    _, _, tail = rest.partition(end)
+    head, found, rest = page.partition(begin)
+    _, ended, tail = rest.partition(end)
+    if not (found and ended):
+        raise ValueError(f"docs/models.md has no part between {begin} and {end}")
     return f"{head}{begin}\n{text}\n{end}{tail}"
 
 

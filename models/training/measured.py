@@ -1,0 +1,73 @@
+"""What was measured of a model that ships: `quality.json` beside its weights.
+
+Every section of it carries a stamp of the weights that it was measured on; once they are replaced,
+it counts no more.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from models.describe import file_digest
+
+#: What each section of the figures is measured with.
+NEEDS: dict[str, tuple[str, ...]] = {
+    "speed": ("generator",),
+    "reading": ("features",),
+    "samples": ("generator", "features"),
+    "directions": ("generator", "features", "directions"),
+    "inversion": ("generator", "features", "encoder"),
+    "noise": ("generator",),
+    "path_length": ("generator", "features"),
+    "separability": ("generator", "features"),
+}
+FILE = "quality.json"
+
+Figures = dict[str, Any]
+
+
+def missing(folder: Path, section: str) -> tuple[str, ...]:
+    """What a section needs that the model in `folder` does not ship."""
+    return tuple(kind for kind in NEEDS[section] if not _files(folder, kind))
+
+
+def stamp(folder: Path, section: str) -> str:
+    """Sixteen hexadecimal digits that change with any weights that a section is measured with."""
+    digests = [file_digest(path) for kind in NEEDS[section] for path in _files(folder, kind)]
+    return sha256(" ".join(digests).encode()).hexdigest()[:16]
+
+
+def load_figures(folder: Path) -> dict[str, Figures]:
+    """The sections that were measured on the weights now in `folder`, by name."""
+    path = folder / FILE
+    if not path.exists():
+        return {}
+    sections: dict[str, Figures] = json.loads(path.read_text(encoding="utf-8"))
+    return {
+        name: figures
+        for name, figures in sections.items()
+        if name in NEEDS
+        and not missing(folder, name)
+        and figures.get("weights") == stamp(folder, name)
+    }
+
+
+def save_figures(folder: Path, section: str, figures: Mapping[str, Any]) -> None:
+    """Put a section, just measured, among those that still hold."""
+    held = load_figures(folder)
+    held[section] = {**figures, "weights": stamp(folder, section)}
+    ordered = {name: held[name] for name in NEEDS if name in held}
+    partial = folder / f".{FILE}.partial"
+    partial.write_text(json.dumps(ordered, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    partial.replace(folder / FILE)
+
+
+def _files(folder: Path, kind: str) -> list[Path]:
+    if kind == "directions":
+        return sorted((folder / "directions").glob("*.safetensors"))
+    path = folder / f"{kind}.safetensors"
+    return [path] if path.is_file() else []
