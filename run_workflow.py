@@ -69,13 +69,14 @@ def describe_model(source: str) -> "ModelInfo":
         name=found.name,
         path=found.path,
         digest=found.digest,
-        family=found.digest,
+        family=found.base,
         resolution=found.resolution,
         num_rows=found.num_rows,
         w_dim=found.w_dim,
         z_dim=found.z_dim,
         style_width=sum(found.style_widths),
         num_classes=found.c_dim,
+        delta=found.delta,
     )
 
 

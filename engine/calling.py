@@ -1,9 +1,12 @@
 """One op on one batch: find the function, fill its parameters, check and split what it returns."""
 
+import hashlib
 import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, cast
 
 from engine.dag import Step
@@ -176,4 +179,20 @@ def model_network(step: Step, slot: str, device: str) -> Network | None:
         resolution=info.resolution,
         num_rows=info.num_rows,
         device=device,
+        delta=_delta(info.delta, info.digest) if info.delta else b"",
     )
+
+
+@lru_cache(maxsize=8)
+def _delta(path: str, digest: str) -> bytes:
+    """A weight delta's file, read once per process for each content.
+
+    Raises: OpError if it is gone or has changed since the run was planned.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise OpError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise OpError(f"{path}: has changed since the run was planned")
+    return content

@@ -97,7 +97,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What the engine knows of a weight file without opening it with torch."""
+    """What the engine knows of a weight file without opening it with torch.
+
+    A weight delta has the `path` and `family` of the generator it was made for, its own `digest`,
+    and its own file in `delta`.
+    """
 
     name: str
     path: str
@@ -109,6 +113,7 @@ class ModelInfo:
     z_dim: int
     style_width: int = 0
     num_classes: int = 0
+    delta: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from engine.staging import write_whole
 from engine.values import (
     Image,
     Mask,
+    Network,
     Value,
     tensor_fields,
 )
@@ -127,6 +128,8 @@ def _pillow(value: Image | Mask) -> "Picture":
 def _safetensors(value: Value, export: Export) -> bytes:
     """The value as the codecs write it, so that a later run can read the file as a value."""
     kind: type = type(value)
+    if isinstance(value, Network) and value.delta:  # a weight file, as `models:` takes it
+        return with_metadata(value.delta, export.provenance)
     if not tensor_fields(kind):
         raise _unfit(value, export)
     return with_metadata(encode(value), export.provenance)

@@ -9,7 +9,7 @@ from engine.holes import combinations, doubt, known, misformatted
 from engine.scope import Node, Reading, Scope, find
 from engine.spec import OutputSpec
 from engine.template import parse_names, write_hole
-from engine.values import Direction, FeatureMap, Image, Latent, Mask, Scalar, Scores
+from engine.values import Direction, FeatureMap, Image, Latent, Mask, Network, Scalar, Scores
 from engine.yaml_text import Path
 
 RESERVED = ".run"
@@ -30,6 +30,7 @@ _FORMATS: Mapping[type, tuple[str, ...]] = {
     Direction: ("safetensors",),
     FeatureMap: ("safetensors",),
     Scores: ("safetensors", "csv"),
+    Network: ("safetensors",),
     Scalar: ("csv",),
 }
 _VAGUE = ("dir", "ext")  # fields that many items share

@@ -74,13 +74,13 @@ def read_provenance(path: Path) -> str:
 
 
 def with_metadata(content: bytes, text: str) -> bytes:
-    """Put provenance into the header of a safetensors file made by the codecs."""
+    """Put provenance into the header of a safetensors file that says what it holds."""
     if not text:
         return content
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
     # One entry holds everything: the order of several would differ from run to run.
-    told = {**json.loads(header["__metadata__"][KEYWORD]), "provenance": text}
+    told = {**json.loads(header["__metadata__"].get(KEYWORD, "{}")), "provenance": text}
     header["__metadata__"][KEYWORD] = json.dumps(told)
     changed = json.dumps(header, separators=(",", ":")).encode()
     changed += b" " * (-len(changed) % 8)

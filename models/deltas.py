@@ -110,6 +110,27 @@ def apply(generator: Generator, delta: Delta) -> Generator:
     return tuned
 
 
+def difference(base: Generator, tuned: Generator, rank: int = 0) -> dict[str, Tensor]:
+    """What to add to the tensors of `base` to have those of `tuned`; unchanged ones are left out.
+
+    With a `rank`, the change of each convolution is its best approximation by two factors of that
+    rank where these are smaller than the whole.
+    """
+    theirs, found = may_change(tuned), dict[str, Tensor]()
+    for name, mine in may_change(base).items():
+        change = (theirs[name].detach().float() - mine.detach().float()).cpu()
+        if not bool(change.any()):
+            continue
+        if change.dim() == 4 and 0 < rank * (len(change) + change[0].numel()) < change.numel():
+            left, sizes, right = torch.linalg.svd(change.flatten(1), full_matrices=False)
+            half = sizes[:rank].sqrt()
+            found[name + _UP] = left[:, :rank] * half
+            found[name + _DOWN] = half[:, None] * right[:rank]
+        else:
+            found[name] = change
+    return found
+
+
 def merged(first: Delta, second: Delta) -> Delta:
     """The delta that changes what `first` and then `second` would."""
     tensors = dict(first.tensors)

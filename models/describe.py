@@ -6,13 +6,14 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from models.checkpoints import read_checkpoint
 from models.errors import ModelError
-from models.library import locate
+from models.library import BUILTIN, WEIGHTS, builtin_names, locate
+from models.native import read_base
 
 # Raise this when ModelInfo or what is read into it changes: remembered answers are then void.
 _VERSION = 1
@@ -23,7 +24,9 @@ class ModelInfo:
     """What planning needs to know about a generator.
 
     `digest` is the SHA-256 of the file's bytes; `style_widths` the lengths of the layers' parts of
-    a style vector; `format` the layout of the file.
+    a style vector; `format` the layout of the file. A weight delta is described as the generator it
+    was made for, at whose `path` all else lies, but for `digest` and `delta`, the delta's file;
+    `base` is the digest of the file at `path`.
     """
 
     name: str
@@ -37,6 +40,8 @@ class ModelInfo:
     w_dim: int
     c_dim: int
     style_widths: tuple[int, ...]
+    base: str = ""
+    delta: str = ""
 
 
 def describe(source: str | Path) -> ModelInfo:
@@ -46,12 +51,32 @@ def describe(source: str | Path) -> ModelInfo:
     """
     path = locate(source, "generator")
     name = str(source) if path != Path(source) else path.stem
+    if base := read_base(path):
+        found = describe(find_base(path, base))
+        return replace(found, name=name, digest=file_digest(path), delta=str(path))
     known = _recall(path, "info")
     if known is None:
         known = _inspect(path)
         _remember(path, "info", known)
     values = known | {"style_widths": tuple(known["style_widths"])}
-    return ModelInfo(name=name, path=str(path), digest=file_digest(path), **values)
+    digest = file_digest(path)
+    return ModelInfo(name=name, path=str(path), digest=digest, base=digest, **values)
+
+
+def find_base(delta: Path, digest: str) -> Path:
+    """The generator's file of that digest: a built-in one, or one in the folder of the delta.
+
+    Raises: ModelError if there is none.
+    """
+    shipped = [BUILTIN / name / "generator.safetensors" for name in builtin_names()]
+    beside = [p for p in sorted(delta.parent.iterdir()) if p.suffix in WEIGHTS and p != delta]
+    for path in (*shipped, *beside):
+        if path.is_file() and file_digest(path) == digest:
+            return path
+    raise ModelError(
+        f"{delta}: a weight delta for the generator {digest[:12]}, which is neither built in nor "
+        "in the same folder: put its file there"
+    )
 
 
 def file_digest(path: Path) -> str:

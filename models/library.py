@@ -6,6 +6,8 @@ from pathlib import Path
 from models.errors import ModelError
 
 BUILTIN = Path(__file__).parent / "builtin"
+#: What files of weights are called.
+WEIGHTS = (".pt", ".pkl", ".pth", ".safetensors")
 
 
 def builtin_names() -> tuple[str, ...]:
@@ -39,7 +41,7 @@ def locate(source: str | Path, kind: str) -> Path:
         raise ModelError(f"built-in model {source!r} has no {kind}; it has {kinds}")
     if path.is_dir():
         raise ModelError(f"{path}: a folder; must be a weight file or a built-in model's name")
-    if path.suffix in (".pt", ".pkl", ".pth", ".safetensors") or path.parent != Path():
+    if path.suffix in WEIGHTS or path.parent != Path():
         raise ModelError(f"{path}: there is no such weight file")
     near = difflib.get_close_matches(str(source), names, n=1)
     guess = f"; did you mean {near[0]!r}?" if near else ""

@@ -10,10 +10,10 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from models.checkpoints import read_checkpoint
-from models.describe import file_digest
+from models.describe import file_digest, find_base
 from models.errors import ModelError
 from models.library import locate
-from models.native import read_native
+from models.native import read_base, read_native
 from models.stored import StoredTensor, check_tensors
 from models.stylegan2 import Generator
 
@@ -28,10 +28,14 @@ def load_generator(
     """The generator in a weight file, or the built-in one of that name, frozen and in eval mode.
 
     `dtype` is the precision of the convolutions; codes and styles stay float32. A file without a
-    mean code gets the mean of 10,000 mapped z of a fixed seed.
+    mean code gets the mean of 10,000 mapped z of a fixed seed. A weight delta gives the generator
+    it was made for, changed.
     Raises: ModelError, naming the file and what is allowed.
     """
     path = locate(source, "generator")
+    if base := read_base(path):
+        plain = load_generator(find_base(path, base), device, dtype)
+        return _delta_applied(plain, path)
     found = read_checkpoint(path)
     with torch.device("meta"):
         generator = Generator(found.config)
@@ -44,6 +48,17 @@ def load_generator(
         generator.w_avg = _mean_code(generator)
     generator.digest = file_digest(path)
     return _ready(generator, device, dtype)
+
+
+def _delta_applied(base: Generator, path: Path) -> Generator:
+    from models import deltas  # which needs generators, as loading them needs deltas
+
+    try:
+        tuned = deltas.apply(base, deltas.unpack(path.read_bytes()))
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    tuned.digest = file_digest(path)
+    return tuned
 
 
 def save_generator(generator: Generator, path: Path, dtype: torch.dtype | None = None) -> None:

@@ -38,6 +38,27 @@ def read_native(path: Path, kind: str) -> tuple[dict[str, object], dict[str, Sto
         raise ModelError(f"{path}: damaged or not a safetensors file ({error})") from error
 
 
+def read_base(path: Path) -> str:
+    """The digest of the generator that the weight delta in a file was made for; "" if it is none.
+
+    Raises: ModelError if the file is a damaged delta.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+            if start[8:] != b"{":
+                return ""
+            length = struct.unpack("<Q", start[:8])[0]
+            if length > path.stat().st_size - 8:
+                return ""
+            metadata = json.loads(start[8:] + file.read(length - 1)).get("__metadata__", {})
+        return str(json.loads(metadata["config"])["base"]) if metadata["kind"] == "delta" else ""
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path}: damaged or not a safetensors file ({error})") from error
+
+
 def _read_header(path: Path, kind: str) -> tuple[dict[str, object], dict[str, StoredTensor]]:
     with path.open("rb") as file:
         length = struct.unpack("<Q", file.read(8))[0]

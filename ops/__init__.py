@@ -10,6 +10,7 @@ OP_MODULES = (
     "ops.synthesis",
     "ops.panorama",
     "ops.inversion",
+    "ops.finetuning",
     "ops.tuning",
     "ops.features",
     "ops.spatial",

@@ -34,7 +34,9 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true", help="compile the renderer (needs g++)")
     parser.add_argument("--builtin", type=Path, help="where export writes, a folder per model")
     game = parser.add_argument_group("adversarial")
-    game.add_argument("--share", type=float, help="pull of the discriminator beside the render's")
+    game.add_argument(
+        "--share", type=float, default=1.0, help="pull of the discriminator beside the render's"
+    )
     game.add_argument("--mixing", type=float, help="share of pictures of mixed styles")
     game.add_argument("--r1", type=float, help="weight of the R1 penalty")
     game.add_argument("--path", type=float, help="weight of path length regularisation")
@@ -48,6 +50,7 @@ def main() -> None:
 def _run(options: argparse.Namespace) -> None:
     torch = import_torch()  # the allocator is tuned before anything imports torch
 
+    from models.adversarial import Rules
     from models.training import adversarial, encoder, export, features, generator
     from models.training.domains import domain
     from models.training.loop import Budget, Job
@@ -70,9 +73,9 @@ def _run(options: argparse.Namespace) -> None:
         export.export(job, options.builtin)
         return
     if options.part == "adversarial":
-        given = {key: getattr(options, key) for key in ("share", "mixing", "r1", "path", "steady")}
-        chosen = {key: value for key, value in given.items() if value is not None}
-        adversarial.train(job, adversarial.Game(**chosen))
+        given = {key: getattr(options, key) for key in ("mixing", "r1", "path", "steady")}
+        rules = Rules(**{key: value for key, value in given.items() if value is not None})
+        adversarial.train(job, adversarial.Game(rules, options.share))
         return
     train = {"generator": generator, "features": features, "encoder": encoder}[options.part].train
     train(job)

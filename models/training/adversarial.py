@@ -8,20 +8,14 @@ gradients is after Esser et al. 2021, arXiv:2012.09841.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from models.adversarial import (
-    discriminator_loss,
-    generator_loss,
-    mixed,
-    path_penalty,
-    r1_penalty,
-)
-from models.augmentation import Chance, augment
+from models.adversarial import Rules, correct, mixed, smooth, verdict
+from models.augmentation import Chance
 from models.discriminator import Discriminator
 from models.perceptual import FeatureNet
 from models.stylegan2 import Generator
@@ -40,19 +34,12 @@ class Game:
     """How the finish is played.
 
     `share` is how hard a discriminator that is sure of itself pulls at a picture beside its render
-    (one that cannot tell real pictures from generated ones has no say); `mixing` the share
-    of pictures of mixed styles, which have no render; `r1` and `path` are weights, paid every so
-    many steps; `steady` the mean sign of real scores at which augmentation is held (0: none);
-    `meaning` the weight of attributes that the feature network misreads.
+    (one that cannot tell real pictures from generated ones has no say); pictures of mixed styles
+    have no render. `meaning` is the weight of attributes that the feature network misreads.
     """
 
+    rules: Rules = field(default_factory=Rules)
     share: float = 1.0
-    mixing: float = 0.25
-    r1: float = 1.0
-    r1_every: int = 16
-    path: float = 0.0
-    path_every: int = 8
-    steady: float = 0.0
     rate: float = 3e-3
     meaning: float = 2.0
 
@@ -114,60 +101,38 @@ def train_step(
     z, noise, scene = draw_pairs(generator, fit.domain, RENDER_BATCH, side, fit.random, render)
     care = fit.domain.care_map(scene.masks)
     wanted = fit.domain.visible_factors(scene.factors)
-    figures: dict[str, float | int] = {}
     for start in range(0, RENDER_BATCH, _BATCH):
         part = slice(start, start + _BATCH)
         made, mixes = _draw(fit, game, z[part], [n[part] for n in noise])
         fit.optimizer.zero_grad(set_to_none=True)
-        figures = _correct_judge(fit, game, scene.image[part], made.detach())
-        pull, figures["fooled"] = _judgement(fit, made)
-        hold, figures["psnr_db"] = _render_pull(
+        chance = Chance(float(players.chance), game.rules.steady)
+        judge = players.discriminator
+        sure = correct(judge, scene.image[part], made, game.rules, chance, fit.step, fit.random)
+        players.gap.lerp_(sure, 0.1)
+        players.chance.fill_(chance.value)
+        cost = verdict(judge, made, chance, fit.random)
+        (pull,) = torch.autograd.grad(cost, made)
+        hold, quality = _render_pull(
             made, ~mixes, scene.image[part], care[part], wanted[part], seer, fit, game
         )
         weight = game.share * float(players.gap.clamp(0, 1) * hold.norm() / pull.norm())
         torch.autograd.backward([made], [hold + weight * pull])
-        _smooth(fit, game, z[part])
+        codes = generator.broadcast(generator.mapping(z[part][: _BATCH // 2]))
+        mean = smooth(generator, codes, game.rules, players.path_mean, fit.step, fit.random)
+        players.path_mean.copy_(mean)
         for player in (generator, players.discriminator):
             torch.nn.utils.clip_grad_norm_(player.parameters(), 1.0)
         advance(fit, falling(game.rate, used, 0.5), _BATCH)
-    return figures
+    known = {"gap": float(players.gap), "augmented": chance.value}
+    return known | {"fooled": float(cost.detach()), "psnr_db": quality}
 
 
 def _draw(fit: Fit[Players], game: Game, z: Tensor, noise: list[Tensor]) -> tuple[Tensor, Tensor]:
     """The generator's pictures, and which of them are of mixed styles and so have no render."""
     generator = fit.network.generator
-    codes, mixes = mixed(generator.broadcast(generator.mapping(z)), game.mixing, fit.random)
+    codes, mixes = mixed(generator.broadcast(generator.mapping(z)), game.rules.mixing, fit.random)
     with torch.autocast(fit.device.type, torch.bfloat16):
         return generator.synthesize(codes, noise).float(), mixes.to(fit.device)
-
-
-def _correct_judge(
-    fit: Fit[Players], game: Game, real: Tensor, fake: Tensor
-) -> dict[str, float | int]:
-    """The discriminator's gradients, and how well it tells the two kinds apart."""
-    judge, chance = fit.network.discriminator, Chance(float(fit.network.chance), game.steady)
-    with torch.autocast(fit.device.type, torch.bfloat16):
-        seen = [judge(augment(x, chance.value, fit.random)) for x in (real, fake)]
-    loss = discriminator_loss(*seen)
-    if fit.step % game.r1_every == 0:
-        shown = augment(real[: len(real) // 2], chance.value, fit.random)
-        loss = loss + game.r1 * game.r1_every * r1_penalty(judge, shown)
-    loss.backward()  # type: ignore[no-untyped-call]
-    chance.learn(seen[0])
-    fit.network.chance.fill_(chance.value)
-    sure = (seen[0].mean() - seen[1].mean()).detach()
-    fit.network.gap.lerp_(sure, 0.1)
-    return {"gap": float(fit.network.gap), "augmented": chance.value}
-
-
-def _judgement(fit: Fit[Players], made: Tensor) -> tuple[Tensor, float]:
-    """Where the discriminator would move the pictures, as a gradient, and what they cost."""
-    judge = fit.network.discriminator.requires_grad_(requires_grad=False)
-    with torch.autocast(fit.device.type, torch.bfloat16):
-        loss = generator_loss(judge(augment(made, float(fit.network.chance), fit.random)))
-    (pull,) = torch.autograd.grad(loss, made)
-    judge.requires_grad_(requires_grad=True)
-    return pull, float(loss.detach())
 
 
 def _render_pull(
@@ -192,14 +157,3 @@ def _render_pull(
         loss = loss + game.meaning * (seen - wanted[paired]).square().mean()
     (hold,) = torch.autograd.grad(loss, made)
     return hold, psnr(mine.detach(), theirs).mean().item()
-
-
-def _smooth(fit: Fit[Players], game: Game, z: Tensor) -> None:
-    """Path length regularisation, if it is asked for and due."""
-    if not game.path or fit.step % game.path_every:
-        return
-    generator, players = fit.network.generator, fit.network
-    codes = generator.broadcast(generator.mapping(z[: _BATCH // 2]))
-    penalty, mean = path_penalty(generator, codes, players.path_mean, fit.random)
-    (game.path * game.path_every * penalty).backward()  # type: ignore[no-untyped-call]
-    players.path_mean.copy_(mean)

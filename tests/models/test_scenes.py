@@ -1,15 +1,20 @@
 """Drawn portraits: repeatable, antialiased at any size, and true to their factors."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from models.scenes.canvas import Scene
+from models.scenes.manners import ink
 from models.scenes.portraits import FACTORS, LANDMARKS, PARTS, VISIBLE, render
 from models.scenes.shapes import coverage, ellipse, rounded_box, smooth_union
+from models.training import draw
 
 # What a factor's whole range changes: the part, and by how much at least there (of 2), on average.
 CHANGES: dict[str, tuple[str, float]] = {
@@ -198,3 +203,27 @@ def test_distances_are_negative_inside_and_true_on_the_axes() -> None:
     torch.testing.assert_close(box, torch.tensor([-0.2, 0.0, 0.2]), atol=1e-5, rtol=0)
     torch.testing.assert_close(coverage(box, 0.1), torch.tensor([1.0, 0.5, 0.0]), atol=1e-4, rtol=0)
     assert (smooth_union(box, box, 0.1) <= box).all()
+
+
+def test_ink_is_paper_and_pen_and_outlines_what_differs() -> None:
+    flat = torch.full((1, 3, 32, 32), 0.6)
+    paper = ink(flat)
+    assert bool((paper == paper[:, :, :1, :1]).all())
+    halves = flat.clone()
+    halves[..., 16:] = 0.0  # a lighter half beside a darker one, no tone of its own
+    lines = (ink(halves) - ink(flat)).abs().sum(1)[0]
+    assert bool((lines[:, 14:18].amax(1) > 0.5).all())
+    assert float(lines[:, :12].max()) == 0
+    colours = ink(torch.rand(4, 3, 32, 32) * 2 - 1)
+    assert float(colours.min()) >= -1
+    assert float(colours.max()) <= 1
+
+
+def test_renders_can_be_drawn_into_a_folder(tmp_path: Path) -> None:
+    draw.main(["portraits", "--count", "3", "--ink", "--out", str(tmp_path)])
+    draw.main(["portraits", "--count", "3", "--out", str(tmp_path / "plain")])
+    names = sorted(path.name for path in tmp_path.glob("*.jpg"))
+    assert names == ["0000.jpg", "0001.jpg", "0002.jpg"]
+    with Image.open(tmp_path / names[0]) as picture:
+        assert picture.size == (128, 128)
+    assert (tmp_path / names[0]).read_bytes() != (tmp_path / "plain" / names[0]).read_bytes()

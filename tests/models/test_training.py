@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from models.adversarial import Rules
 from models.companions import load_discriminator, load_encoder, load_features
 from models.config import GeneratorConfig
 from models.errors import ModelError
@@ -129,7 +130,7 @@ def play(job: Job) -> Fit[adversarial.Players]:
     if not (job.out / "generator.pt").exists():
         generator.train(replace(job, budget=Budget(steps=1), resume=False))
         features.train(replace(job, budget=Budget(steps=1), resume=False))
-    return adversarial.train(job, adversarial.Game(path=2.0, steady=0.6))
+    return adversarial.train(job, adversarial.Game(Rules(path=2.0, steady=0.6)))
 
 
 def test_the_finish_moves_both_players_and_leaves_a_trail(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ SMALL = {
     "align_only": ("size=32",),
     "conditional_edits": ("count=1", "strengths=[3]"),
     "direction_sheet": ("count=1", "attributes=[smile]", "strengths=[-1, 1]"),
+    "finetune": ("steps=1", "batch=2", "codes=1"),
     "flow_edits": ("count=200", "faces=1", "steps=5", "strengths=[1]"),
     "interpolate_features": ("count=1",),
     "interpolation": ("count=1", "steps=[0, 1]"),
