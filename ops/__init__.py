@@ -12,6 +12,7 @@ OP_MODULES = (
     "ops.inversion",
     "ops.finetuning",
     "ops.tuning",
+    "ops.pose",
     "ops.features",
     "ops.spatial",
     "ops.masks",

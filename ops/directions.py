@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from engine.errors import OpError, suggestion
 from engine.op import Asset, op
 from engine.values import Image, Latent, Network, Scalar, Scores, check_family
-from ops.given import checked, reader_of
+from ops.given import checked, direction_of, reader_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from models.directions import StoredDirection
     from models.stylegan2 import Generator
 
 Rows = Literal["all", "coarse", "middle", "fine"] | list[int]
@@ -108,8 +107,8 @@ def edit(
         raise OpError(f"{len(amounts)} strengths for {len(paths)} directions")
     name, most = read_limit(limit)
     generator = models.fetch(model)
-    used = [_read(path, model) for path in paths]
-    kept = [_read(path, model) for path in condition]
+    used = [direction_of(path, model) for path in paths]
+    kept = [direction_of(path, model) for path in condition]
     data = latent.data.to(model.device)
     targets = [(one, float(amount)) for one, amount in zip(used, amounts, strict=True)]
     absolute = mode == "set_to"
@@ -137,19 +136,6 @@ def edit(
     return Edited(
         done, Scalar((asked,) * count), Scalar(tuple(applied)), Scalar((round(free, 4),) * count)
     )
-
-
-def _read(path: str, model: Network) -> "StoredDirection":
-    """The direction in a file. Raises: OpError if it was made for another generator."""
-    from models.directions import load_direction
-
-    found = load_direction(path)
-    if found.family != model.family:
-        raise OpError(
-            f"direction '{found.name}' was made for the generator {found.family[:12]}, "
-            f"not for '{model.name}' ({model.family[:12]}): import or learn it for this one"
-        )
-    return found
 
 
 def _within(

@@ -236,26 +236,23 @@ def translate(  # noqa: PLR0913 (settings are declared here and nowhere else)
 
 
 def _posed(
-    generator: "Generator", target: Latent, reference: Latent, align: str, pose: int
+    generator: "Generator",
+    target: Latent,
+    reference: Latent,
+    align: Literal["style", "rows", "none"],
+    pose: int,
 ) -> tuple["Tensor", int]:
     """The reference's styles with the target's pose, and the first layer that may still differ."""
-    import torch
+    from models.pose import pose_layers, with_layers
 
     own, other = styles_of(generator, target), styles_of(generator, reference)
-    last = len(generator.layers) - 1
     if align == "none" or pose == 0:
         return other, 0
-    if align == "style":
-        kept = [layer for layer in generator.layers if layer.index < pose]
-    else:
-        if "style" in (target.space, reference.space):
-            raise OpError("align: rows needs codes in z, w or w_plus: a style vector has no rows")
-        kept = [layer for layer in generator.layers if layer.row < pose]
-    posed = torch.clone(other)
-    for layer in kept:
-        posed[:, layer.style] = own[:, layer.style]
+    if align == "rows" and "style" in (target.space, reference.space):
+        raise OpError("align: rows needs codes in z, w or w_plus: a style vector has no rows")
+    kept = pose_layers(generator, pose, align)
     left = [layer.index for layer in generator.layers if layer not in kept]
-    return posed, min(left, default=last)
+    return with_layers(own, other, kept), min(left, default=len(generator.layers) - 1)
 
 
 # --- alphas ----------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from engine.values import Latent, Mask, Network, Scalar, check_family
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from models.directions import StoredDirection
     from models.perceptual import FeatureNet
     from models.stylegan2 import Generator
 
@@ -51,6 +52,19 @@ def reader_of(model: Network) -> "FeatureNet":
             f"model '{model.name}' has no feature network (features.safetensors beside it)"
         )
     return net
+
+
+def direction_of(path: str, model: Network) -> "StoredDirection":
+    """The direction in a file. Raises: OpError if it was made for another generator."""
+    from models.directions import load_direction
+
+    found = load_direction(path)
+    if found.family != model.family:
+        raise OpError(
+            f"direction '{found.name}' was made for the generator {found.family[:12]}, "
+            f"not for '{model.name}' ({model.family[:12]}): import or learn it for this one"
+        )
+    return found
 
 
 def square(data: "Tensor", side: int) -> "Tensor":

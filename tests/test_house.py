@@ -112,6 +112,7 @@ TESTED_THROUGH = {
     "models/encoder.py": "models/test_companions.py",
     "models/errors.py": "models/test_library.py",
     "models/noise.py": "models/test_layers.py",
+    "models/pose.py": "ops/test_pose.py",
     "models/perceptual.py": "models/test_inversion.py",
     "models/reference.py": "models/test_stylegan2.py",
 }
