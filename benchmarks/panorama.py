@@ -1,10 +1,9 @@
-"""What a panorama costs and how it looks: one exact canvas against the published weave.
+"""What a panorama costs: one exact canvas against the published weave.
 
 One JSON line per figure, all from one run. `cost`: arithmetic (counted) and processor time (fastest
 turn) for one picture's width of strip, in plain pictures of the same generator. `memory`: peak of
-a process that draws strips of growing length, tile by tile. `look`: seam ratio and step where the
-published weave has its stitches, and the detail left halfway between two codes. `--long` draws
-100,096 px through the front door, into PNG and BigTIFF.
+a process that draws strips of growing length, tile by tile. `--long` draws 100,096 px through the
+front door, into PNG and BigTIFF. How panoramas look is measured in seams.py.
 """
 
 import argparse
@@ -29,10 +28,8 @@ torch = import_torch()
 
 import models  # noqa: E402  (torch comes first, with the allocator tuned)
 from models import blend  # noqa: E402
-from models.blend import Branch, draw_blend  # noqa: E402
 from models.canvas import noise_field  # noqa: E402
 from models.panorama import Panorama, weave_spans  # noqa: E402
-from models.seams import high_band, measure_seams  # noqa: E402
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -125,36 +122,6 @@ def cost(generator: "Generator", styles: "Tensor", turns: int) -> None:
         )
 
 
-def look(generator: "Generator", styles: "Tensor") -> None:
-    """Seams and detail of the exact canvas, the published weave and a cross-fade, without noise."""
-    side, count = generator.resolution, len(styles)
-    strip = Panorama(generator, styles, 1, count, noise_field(generator, "none"))
-    canvas = strip.canvas
-    faded, parents = torch.zeros(1, 3, *strip.size_px), []
-    for k in range(count):
-        alone = draw_blend([Branch(generator, styles[k : k + 1], strip.noise)], canvas)
-        place = (torch.arange(side * count) + 0.5) / side
-        share = (1 - (place.clamp(0.5, count - 0.5) - k - 0.5).abs()).clamp(0, 1)
-        faded += share * alone
-        parents.append(alone[..., side : 2 * side].clone())  # far from the ends, as in the strip
-    forms = {
-        "exact canvas": draw_blend(strip.branches(canvas.whole), canvas),
-        "soat": torch.cat(list(woven(generator, "none")(styles)), 3),
-        "cross-fade of pictures": faded,
-    }
-    columns = range(side // 2 + side, side * (count - 1), side)
-    for name, picture in forms.items():
-        seams = measure_seams(picture.clamp(-1, 1), columns)
-        tell(
-            "look",
-            form=name,
-            seam_ratio=round(float(seams.ratio), 3),
-            seam_ratio_worst=round(float(seams.worst), 3),
-            step_deviations=round(float(seams.step), 3),
-            high_band=round(float(high_band(picture, parents, side, 0.75, 1.25)), 3),
-        )
-
-
 def child(model: str, form: str, count: int) -> None:
     """Draw one strip and print the peak of this process in MB, and its processor seconds."""
     generator, styles = load(model, count)
@@ -225,7 +192,6 @@ def main() -> None:
     with torch.no_grad():
         generator, styles = load(asked.model, asked.codes)
         cost(generator, styles, asked.turns)
-        look(generator, styles)
 
 
 if __name__ == "__main__":

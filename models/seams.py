@@ -8,9 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.errors import ModelError
+from models.metrics import lab
 
 #: Columns on each side of a seam whose means are compared.
 SIDE = 8
+#: Columns on each side of a seam whose jumps are those of its surroundings.
+AROUND = 4
 #: Added above and below so that a picture of one colour has no seam: less than a 2000th of a grey.
 _FLAT = 1e-6
 
@@ -20,12 +23,15 @@ class Seams:
     """How visible the seams of N pictures are.
 
     Shapes: each [N].  Units: `ratio`, the jump of colours across a seam over that between other
-    columns, on average over the seams (1: no seam is there), `worst` the greatest of them; `step`,
-    the change from 8 columns before to 8 after in Lab, in standard deviations of that elsewhere.
+    columns, on average over the seams (1: no seam is there), `worst` the greatest of them; `local`,
+    the same over the jumps of the 4 columns on each side, where pictures differ in detail from
+    place to place; `step`, the change from 8 columns before to 8 after in Lab, in standard
+    deviations of that elsewhere.
     """
 
     ratio: Tensor
     worst: Tensor
+    local: Tensor
     step: Tensor
 
 
@@ -56,10 +62,13 @@ def measure_seams(pictures: Tensor, columns: Sequence[int], closed: bool = False
         raise ModelError(f"seams at {len(columns)} of {width} columns leave none to compare with")
     usual = jumps[:, elsewhere].median(1, keepdim=True).values
     ratios = (jumps[:, seams] + _FLAT) / (usual + _FLAT)
+    near_by = _around(jumps, elsewhere, closed)[:, seams].sum(1)
+    local = (jumps[:, seams].sum(1) + _FLAT) / (near_by + _FLAT)
     within = seams if closed else seams & _whole(width)
     found = steps[:, within].mean(1) if within.any() else steps[:, ~near].mean(1)
     spread = steps[:, ~near].std(1).clamp_min(_FLAT)
-    return Seams(ratios.mean(1), ratios.amax(1), (found - steps[:, ~near].mean(1)) / spread)
+    step = (found - steps[:, ~near].mean(1)) / spread
+    return Seams(ratios.mean(1), ratios.amax(1), local, step)
 
 
 def high_band(
@@ -85,36 +94,25 @@ def high_band(
     return _detail(picture, zone) / own.clamp_min(_FLAT**2)
 
 
-def to_lab(pictures: Tensor) -> Tensor:
-    """sRGB [N, 3, H, W] in -1..1 as CIE L*a*b* of the same shape, white D65.
-
-    Source: IEC 61966-2-1 (sRGB); CIE 15:2004 (Lab).
-    """
-    srgb = ((pictures + 1) / 2).clamp(0, 1)
-    linear = torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-    xyz = torch.einsum("ij,njhw->nihw", linear.new_tensor(_XYZ), linear)
-    xyz = xyz / linear.new_tensor(_XYZ).sum(1)[:, None, None]
-    cut = 6 / 29
-    f = torch.where(xyz > cut**3, xyz.clamp_min(1e-9) ** (1 / 3), xyz / (3 * cut**2) + 4 / 29)
-    x, y, z = f.unbind(1)
-    return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)
-
-
-_XYZ = (
-    (0.4124564, 0.3575761, 0.1804375),
-    (0.2126729, 0.7151522, 0.0721750),
-    (0.0193339, 0.1191920, 0.9503041),
-)
-
-
 def _steps(pictures: Tensor) -> Tensor:
     """Per column, the Lab distance between the means of the 8 columns on both sides: [N, W]."""
-    lab = to_lab(pictures)
-    after = torch.zeros_like(lab)
+    colours = lab(pictures)
+    after = torch.zeros_like(colours)
     for column in range(SIDE):
-        after += lab.roll(-column, 3) / SIDE
+        after += colours.roll(-column, 3) / SIDE
     distance: Tensor = torch.linalg.vector_norm(after - after.roll(SIDE, 3), dim=1)
     return distance.mean(1)
+
+
+def _around(jumps: Tensor, counted: Tensor, closed: bool) -> Tensor:
+    """The mean of those jumps [N, W] that count, of 4 columns on each side of every column."""
+    kernel = jumps.new_ones(1, 1, 2 * AROUND + 1)
+    kernel[..., AROUND] = 0
+    held = torch.stack([jumps * counted, counted.to(jumps).expand_as(jumps)], 1)
+    room = F.pad(held, (AROUND, AROUND), mode="circular" if closed else "constant")
+    sums = F.conv1d(room.flatten(0, 1)[:, None], kernel).unflatten(0, held.shape[:2])[:, :, 0]
+    mean: Tensor = sums[:, 0] / sums[:, 1].clamp_min(1)
+    return mean
 
 
 def _near(seams: Tensor) -> Tensor:

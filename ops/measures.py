@@ -72,14 +72,15 @@ def measure(a: Image, b: Image, model: Network) -> Likeness:
 
 @dataclass(frozen=True, slots=True)
 class Seam:
-    """What `measure_seam` gives: seam ratio on average and at worst, and the step in Lab."""
+    """What `measure_seam` gives: seam ratios (mean, worst, local), and the step in Lab."""
 
     ratio: Scalar
     worst: Scalar
+    local: Scalar
     step: Scalar
 
 
-@op(version=1, batch=4)
+@op(version=2, batch=4)
 def measure_seam(
     image: Image,
     *,
@@ -95,8 +96,9 @@ def measure_seam(
     between c - 1 and c. With `axis: vertical`, columns are rows.
 
     Shapes: image [N, 3, H, W].  Units: period, offset, columns px; ratio and worst, the jump at
-    joints over the median jump elsewhere (1: invisible); step, standard deviations of the change
-    from 8 columns before to 8 after in Lab.
+    joints over the median jump elsewhere (1: invisible); local, over the jumps of the 4 columns on
+    each side, where pictures are not equally rich in detail everywhere; step, standard deviations
+    of the change from 8 columns before to 8 after in Lab.
     Raises: OpError if there is no joint, or it has no two sides.  Source: own.
     """
     from models import ModelError
@@ -109,7 +111,7 @@ def measure_seam(
         seams = measure_seams(data, sorted(set(found)), closed)
     except ModelError as error:
         raise OpError(str(error)) from error
-    told = (seams.ratio, seams.worst, seams.step)
+    told = (seams.ratio, seams.worst, seams.local, seams.step)
     return Seam(*(Scalar(tuple(round(x, 4) for x in each.tolist())) for each in told))
 
 

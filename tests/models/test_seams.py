@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from models import ModelError
-from models.seams import high_band, measure_seams, to_lab
+from models.metrics import lab
+from models.seams import high_band, measure_seams
 
 
 def noise(*shape: int, seed: int = 1) -> Tensor:
@@ -42,6 +43,27 @@ def test_a_slope_is_no_seam() -> None:
     picture = torch.linspace(-1, 1, 256).expand(1, 3, 16, 256).contiguous()
     seams = measure_seams(picture, [128])
     assert float(seams.ratio) == pytest.approx(1, abs=1e-2)
+
+
+def test_detail_that_varies_from_place_to_place_is_no_seam() -> None:
+    fine = noise(1, 3, 256, 512)
+    swell = 1 + 0.9 * torch.cos(torch.arange(512) / 128 * 2 * torch.pi)  # strongest every 128
+    picture = fine * swell
+    seams = measure_seams(picture, [128, 256, 384])
+    assert float(seams.ratio) > 1.5
+    assert float(seams.local) == pytest.approx(1, abs=0.05)
+    picture[..., 256:] += 0.5
+    assert float(measure_seams(picture, [256]).local) > 1.3
+
+
+def test_surroundings_end_with_the_picture_and_go_on_around_a_ring() -> None:
+    wave = torch.cos(torch.arange(257) / 8 * torch.pi)[:256].expand(1, 3, 16, 256).contiguous()
+    inner, ring = measure_seams(wave, [16]), measure_seams(wave, [0], closed=True)
+    assert float(ring.local) == pytest.approx(float(inner.local), rel=1e-3)
+    jumps = (wave - wave.roll(1, 3)).abs().mean((1, 2))[0]
+    edge = measure_seams(wave, [2])
+    expected = jumps[2] / torch.cat([jumps[1:2], jumps[3:7]]).mean()
+    assert float(edge.local) == pytest.approx(float(expected), rel=1e-3)
 
 
 def test_one_colour_has_no_seam() -> None:
@@ -93,7 +115,7 @@ def test_parents_of_another_size_and_empty_zones_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("srgb", "lab"),
+    ("srgb", "wanted"),
     [
         ((255, 255, 255), (100, 0, 0)),
         ((0, 0, 0), (0, 0, 0)),
@@ -103,6 +125,6 @@ def test_parents_of_another_size_and_empty_zones_are_refused() -> None:
         ((119, 119, 119), (50.03, 0, 0)),
     ],
 )
-def test_lab_of_known_colours(srgb: tuple[int, ...], lab: tuple[float, ...]) -> None:
-    found = to_lab(torch.tensor(srgb).reshape(1, 3, 1, 1) / 127.5 - 1).flatten().tolist()
-    assert found == pytest.approx(lab, abs=0.02)
+def test_lab_of_known_colours(srgb: tuple[int, ...], wanted: tuple[float, ...]) -> None:
+    found = lab(torch.tensor(srgb).reshape(1, 3, 1, 1) / 127.5 - 1).flatten().tolist()
+    assert found == pytest.approx(wanted, abs=0.02)
