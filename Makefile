@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 JOBS   ?= 2
 
-.PHONY: help setup run test check format bench recipes docs clean
+.PHONY: help setup run test check format bench recipes docs card clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -46,6 +46,10 @@ recipes: $(READY)  ## every workflow in full
 
 docs: $(READY)  ## docs/ops.md, docs/cli.md, the map in docs/architecture.md and lists in docs/models.md
 	$(BIN)/python docs/make.py
+
+card: $(READY)  ## measure the models that ship, and write docs/models.md and its pictures from them
+	$(BIN)/python benchmarks/models.py
+	$(BIN)/python -m models.training.card
 
 clean:  ## everything that can be made again, except .venv
 	rm -rf out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
