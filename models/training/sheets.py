@@ -20,7 +20,7 @@ from models.directions import StoredDirection, move
 from models.encoder import Encoder, encode
 from models.inversion import Recipe, descend
 from models.mapping import truncate
-from models.perceptual import FeatureNet
+from models.perceptual import FeatureNet, score_attributes
 from models.stylegan2 import Generator
 from models.training.domains import Domain
 from models.training.features import draw as draw_renders
@@ -28,7 +28,7 @@ from models.training.features import draw as draw_renders
 _PAPER, _INK, _TEXT_PX, _GAP_PX = (255, 255, 255), (60, 60, 65), 13, 4
 _PSI = (-1.0, -0.7, -0.35, 0.0, 0.35, 0.7, 1.0)
 _STRENGTHS = (-2.0, -1.0, 0.0, 1.0, 2.0)
-_DRAWS, _STRONGER = 32, 8
+_DRAWS, _STRONGER = 32, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ def noise(model: Model) -> Sheet:
 def directions(model: Model) -> Sheet:
     """One code moved along every direction, in two columns of strips."""
     generator = model.generator
-    w = truncate(generator.mapping(model.codes(2, 18)), generator.w_avg, 0.7)[:1]
+    w = plainest(model, truncate(generator.mapping(model.codes(32, 18)), generator.w_avg, 0.7))
     strips = []
     for direction in model.directions:
         moved = [move(generator, w, "w", [(direction, strength)]) for strength in _STRENGTHS]
@@ -189,6 +189,16 @@ def directions(model: Model) -> Sheet:
     caption = "Every direction that ships, from -2 to 2 standard deviations of its attribute."
     columns = [f"{s:+g}" if s else "0" for s in _STRENGTHS]
     return Sheet(caption, rows, labels, [*columns, "", "", *columns], 72)
+
+
+def plainest(model: Model, w: Tensor) -> Tensor:
+    """The code [1, D] whose picture shows least of what some pictures do not show at all."""
+    hidden = [name for name, (low, _) in model.subject.visible.items() if low > 0]
+    if model.features is None or not hidden:
+        return w[:1]
+    columns = [model.features.attributes.index(name) for name in hidden]
+    shown = score_attributes(model.features, torch.stack(model.draw(w)))[:, columns].sum(1)
+    return w[int(shown.argmin())][None]
 
 
 def inversion(model: Model) -> Sheet:
