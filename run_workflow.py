@@ -3,16 +3,18 @@
 From Python, `run` and `plan` do what the commands of these names do, and return what they print.
 """
 
+import json
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from engine.commands import Home, cli
+from engine.commands import A_FILE, A_PATH, AS_JSON, VERBOSE, Home, cli
 from engine.errors import SpecError, UsageError, WorkflowError, suggestion
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from engine.surroundings import Surroundings
 
 OPS_GROUP = "latentloom.ops"
+DEFAULT_MODEL = "portraits-128"
 
 
 # -- what the engine cannot know by itself: ops, models, library entries -------------------------
@@ -167,6 +170,138 @@ def check_models() -> "Iterator[Finding]":
                 yield Finding("", "ok", f"directions: {', '.join(known)}")
         except models.ModelError as error:
             yield Finding(name, "bad", str(error))
+
+
+# -- the library of directions -------------------------------------------------------------------
+
+MODEL = click.option("--model", default=DEFAULT_MODEL, help="A weight file, or a model that ships.")
+NAME = click.option("--name", default="", help="What it is called here [the file's name].")
+CALIBRATE = click.option(
+    "--calibrate", default="", metavar="ATTRIBUTE", help="Measure its unit on pictures."
+)
+OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace one of that name.")
+
+
+@contextmanager
+def asked_rightly() -> Iterator[None]:
+    """Turn what the models refuse into an error of whoever asked."""
+    from models import ModelError
+
+    try:
+        yield
+    except ModelError as error:
+        raise UsageError(str(error)) from error
+
+
+@cli.group()
+def directions() -> None:
+    """Look after the directions of a model: what there is, and what comes in or goes out."""
+
+
+@directions.command("list")
+@MODEL
+@AS_JSON
+@VERBOSE
+def list_directions(*, model: str, as_json: bool, **_: Any) -> int:
+    """List the directions of a model, and how well each does."""
+    from models.direction_library import as_line, open_library
+
+    with asked_rightly():
+        library = open_library(model)
+        lines = [as_line(library.get(name)) for name in library.names]
+    if as_json:
+        print(json.dumps(lines))
+        return 0
+    for line in lines:
+        facts = [f"{key} {value}" for key, value in line.items() if key not in ("name", "rows")]
+        print(f"{line['name']:<24}{', '.join(facts)}")
+    return 0
+
+
+@directions.command("show")
+@click.argument("name")
+@MODEL
+@VERBOSE
+def show_direction(*, name: str, model: str, **_: Any) -> int:
+    """Print all that is known of a direction, as JSON."""
+    from models.direction_library import as_line, open_library
+
+    with asked_rightly():
+        found = open_library(model).get(name)
+    told = {**json.loads(found.card), **as_line(found), "made for": found.family}
+    print(json.dumps({**told, "shape": list(found.data.shape)}, indent=2, sort_keys=True))
+    return 0
+
+
+@directions.command("add")
+@click.argument("file", type=A_FILE)
+@MODEL
+@NAME
+@CALIBRATE
+@click.option("--recalibrate", is_flag=True, help="Take one of another model, if faces follow it.")
+@OVERWRITE
+@VERBOSE
+def add_direction(*, file: Path, **flags: Any) -> int:
+    """Add FILE, a direction that a workflow wrote as .safetensors."""
+    if file.suffix != ".safetensors":
+        raise UsageError(f"{file}: add takes .safetensors; other formats come by `import`")
+    return take_direction(file, flags)
+
+
+@directions.command("import")
+@click.argument("file", type=A_FILE)
+@MODEL
+@NAME
+@CALIBRATE
+@click.option("--component", default=0, help="Which one, of a file that holds many [0].")
+@click.option("--rows", default="", metavar="0,1,...", help="The rows it is to move [all].")
+@click.option("--licence", default="", help="What the card says of its licence.")
+@OVERWRITE
+@VERBOSE
+def import_direction(*, file: Path, rows: str, **flags: Any) -> int:
+    """Add FILE, a direction of another project: .npy, .npz, .pkl or .pt; nothing in it is run.
+
+    Its unit is the file's own, or how far the model's codes spread along it; with --calibrate, what
+    moves pictures by one standard deviation.
+    """
+    if file.suffix == ".safetensors":
+        raise UsageError(f"{file}: import takes .npy, .npz, .pkl and .pt; this comes by `add`")
+    try:
+        chosen = tuple(int(row) for row in rows.split(",")) if rows else ()
+    except ValueError as error:
+        raise UsageError(f"--rows {rows}: must be numbers, such as 0,1,2") from error
+    return take_direction(file, {**flags, "rows": chosen})
+
+
+def take_direction(file: Path, flags: dict[str, Any]) -> int:
+    """Take a direction into a model's library, and say so."""
+    from models.direction_library import Wish, as_line, open_library, take_in
+
+    flags.pop("verbose")
+    with asked_rightly():
+        found = take_in(open_library(flags.pop("model")), file, Wish(**flags))
+    facts = [f"{key} {value}" for key, value in as_line(found).items() if value not in ("", [])]
+    print(", ".join(facts))
+    return 0
+
+
+@directions.command("export")
+@click.argument("name")
+@click.argument("file", type=A_PATH)
+@MODEL
+@VERBOSE
+def export_direction(*, name: str, file: Path, model: str, **_: Any) -> int:
+    """Write the direction NAME as FILE: .safetensors, .npy or .pt.
+
+    The array formats hold a row per layer of the step that is strength 1, and have the card beside
+    them as .json.
+    """
+    from models.direction_library import open_library, write_out
+
+    with asked_rightly():
+        write_out(open_library(model), name, file)
+    print(file)
+    return 0
 
 
 HOME = Home(ops=build_ops, request=request, models=check_models)

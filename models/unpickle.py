@@ -249,15 +249,17 @@ class _Dtype:
         """Byte order and alignment: only little-endian numbers are read anyway."""
 
 
-class _Array:
-    """A small numpy array, kept as its shape and numbers."""
+class Array:
+    """A small numpy array, kept as its shape and numbers, row by row."""
 
     def __init__(self, *_: object) -> None:
         self.shape: tuple[int, ...] = ()
         self.values: list[Any] = []
 
     def __setstate__(self, state: tuple[int, tuple[int, ...], _Dtype, bool, bytes]) -> None:
-        _, self.shape, dtype, _, data = state
+        _, self.shape, dtype, by_column, data = state
+        if by_column and len(self.shape) > 1:
+            raise ModelError("a numpy array stored by columns; only those stored by rows are read")
         step = int(dtype.code[1:])
         self.values = [_number(dtype, data[k : k + step]) for k in range(0, len(data), step)]
 
@@ -296,9 +298,9 @@ _ALLOWED: dict[tuple[str, str], Callable[..., object]] = {
     ("torch.storage", "_load_from_bytes"): _storage,
     ("torch_utils.persistence", "_reconstruct_persistent_obj"): _module_record,
     ("numpy", "dtype"): _Dtype,
-    ("numpy", "ndarray"): _Array,
+    ("numpy", "ndarray"): Array,
     ("numpy.core.multiarray", "scalar"): _number,
     ("numpy._core.multiarray", "scalar"): _number,
-    ("numpy.core.multiarray", "_reconstruct"): _Array,
-    ("numpy._core.multiarray", "_reconstruct"): _Array,
+    ("numpy.core.multiarray", "_reconstruct"): Array,
+    ("numpy._core.multiarray", "_reconstruct"): Array,
 }

@@ -261,7 +261,7 @@ def _digest(table: _Table) -> str:
     return content.hexdigest()
 
 
-@op(version=1)
+@op(version=2)
 def calibrate_direction(
     direction: Direction,
     model: Network,
@@ -284,15 +284,9 @@ def calibrate_direction(
     import torch
 
     import models
-    from models.directions import StoredDirection, calibrate
+    from models.directions import StoredDirection, recalibrated
 
     check_family(direction, model)
-    net = reader_of(model)
-    wanted = attribute or direction.name
-    if wanted not in net.attributes:
-        known = ", ".join(net.attributes)
-        hint = suggestion(wanted, net.attributes)
-        raise OpError(f"there is no attribute '{wanted}'{hint} (there are {known})")
     stored = StoredDirection(
         direction.data[0],
         float(direction.sigma[0]),
@@ -301,23 +295,18 @@ def calibrate_direction(
         direction.space,
         direction.family,
         direction.rows,
+        direction.card,
     )
-    generator = models.fetch(model)
-    column = net.attributes.index(wanted)
-    sigma, effect = calibrate(generator, net, stored, column, count, seed)
-    moved = float(effect[column])
-    if moved < 0.2:
-        raise OpError(f"pictures hardly follow direction '{direction.name}' ({moved:.2f} at most)")
-    others = {n: abs(float(e)) for n, e in zip(net.attributes, effect, strict=True) if n != wanted}
-    leak = sum(others.values()) / max(1, len(others))
-    most = sorted(others, key=lambda name: -others[name])[:5]
-    card = json.loads(direction.card) | {
-        "effect": round(moved, 4),
-        "leak": round(leak, 4),
-        "leaks_most": {name: round(others[name], 4) for name in most},
-    }
-    done = replace(direction, sigma=torch.tensor([sigma]), card=json.dumps(card, sort_keys=True))
-    return CalibratedDirection(done, Scalar((round(moved, 6),)), Scalar((round(leak, 6),)))
+    with checked():
+        done = recalibrated(
+            models.fetch(model), reader_of(model), stored, attribute or direction.name, count, seed
+        )
+    card = json.loads(done.card)
+    return CalibratedDirection(
+        replace(direction, sigma=torch.tensor([done.sigma]), card=done.card),
+        Scalar((card["effect"],)),
+        Scalar((card["leak"],)),
+    )
 
 
 def _table(
