@@ -179,6 +179,7 @@ def model_network(step: Step, slot: str, device: str) -> Network | None:
         resolution=info.resolution,
         num_rows=info.num_rows,
         device=device,
+        precision=info.precision,
         delta=_delta(info.delta, info.digest) if info.delta else b"",
     )
 

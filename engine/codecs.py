@@ -68,7 +68,7 @@ _PACKINGS: dict[tuple[type, str], _Packing] = {
 }
 
 #: Raise a type's number when its bytes change meaning; older numbers must stay readable or a miss.
-_VERSIONS: dict[type, int] = dict.fromkeys(VALUE_TYPES, 1) | {Network: 2}
+_VERSIONS: dict[type, int] = dict.fromkeys(VALUE_TYPES, 1) | {Network: 3}
 _TYPES: dict[str, type] = {kind.__name__: kind for kind in VALUE_TYPES}
 
 

@@ -99,8 +99,8 @@ class Place:
 class ModelInfo:
     """What the engine knows of a weight file without opening it with torch.
 
-    A weight delta has the `path` and `family` of the generator it was made for, its own `digest`,
-    and its own file in `delta`.
+    `precision` is that of the convolutions: fp32, bf16 or fp16. A weight delta has the `path` and
+    `family` of the generator it was made for, its own `digest`, and its own file in `delta`.
     """
 
     name: str
@@ -114,6 +114,7 @@ class ModelInfo:
     style_width: int = 0
     num_classes: int = 0
     delta: str = ""
+    precision: str = "fp32"
 
 
 @dataclass(frozen=True, slots=True)

@@ -245,7 +245,7 @@ class Examiner:
                 ref = Ref(model.step, next(port.name for port in ports if port.type is Network))
                 case.networks[slot], found[slot] = self._read(ref, case.place, step.links)
             elif model.info is not None:
-                found[slot] = model.info.digest
+                found[slot] = keys.model_key(model.info)
         return found
 
 

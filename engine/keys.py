@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.dag import Json, Step
+from engine.dag import Json, ModelInfo, Step
 from engine.jobs import FromPhoto, FromScalar
 from engine.op import Members
 
@@ -34,6 +34,12 @@ def digest(value: Json) -> str:
 def scalar_key(value: Json) -> str:
     """The key of a value known without computing."""
     return f"value:{canonical(value)}"
+
+
+def model_key(info: ModelInfo) -> str:
+    """What of a declared model can change a result: its content and how it is computed."""
+    exact = info.precision == "fp32"
+    return info.digest if exact else f"{info.digest}:{info.precision}"
 
 
 def photo_key(content_digest: str) -> str:

@@ -7,7 +7,7 @@ from engine.dag import Json
 from engine.op import OpSpec, SettingSpec
 from engine.params import TYPE_ALIASES, TYPES
 from engine.registry import Registry
-from engine.spec_parse import METADATA
+from engine.spec_parse import METADATA, PRECISIONS
 from engine.step_parse import DEVICES, PAIRS
 
 _NAME = r"^[^\W\d][\w-]*$"
@@ -93,7 +93,9 @@ def _param() -> dict[str, Json]:
 
 def _model() -> dict[str, Json]:
     """Make the schema of a declared model."""
-    return {"anyOf": [_TEXT, _block({"file": _TEXT, "sha256": _TEXT}, needed=("file",))]}
+    parts = {"sha256": _TEXT, "precision": {"enum": list(PRECISIONS)}}
+    kinds = [_block({kind: _TEXT, **parts}, needed=(kind,)) for kind in ("file", "builtin")]
+    return {"anyOf": [_TEXT, *kinds]}
 
 
 def _source() -> dict[str, Json]:

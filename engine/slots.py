@@ -1,6 +1,7 @@
 """Which model fills each slot of a step, and whether its codes belong to it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from engine.dag import ModelInfo, ModelRef
@@ -141,14 +142,13 @@ def yielded(
 
 def _described(scope: Scope, spec: ModelSpec) -> ModelInfo | None:
     """Describe one declared model and check its digest."""
-    path = spec.path if spec.builtin else (*spec.path, "file")
     try:
         info = scope.around.describe(spec.builtin or scope.absolute(spec.file))
     except WorkflowError as error:
-        scope.problems.add(path, str(error))
+        scope.problems.add(spec.path, str(error))
         return None
     if spec.sha256 and not info.digest.lower().endswith(spec.sha256):
         message = f"{Path(info.path).name} has sha256 {info.digest}"
-        scope.problems.add((*spec.path, "sha256"), f"{message}, not {spec.sha256}")
+        scope.problems.add((*spec.path[:2], "sha256"), f"{message}, not {spec.sha256}")
         return None
-    return info
+    return replace(info, precision=spec.precision)

@@ -17,13 +17,17 @@ PairKind = Literal["cross", "zip", "match"]
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """A declared model: a builtin's name, or a weight file and perhaps its digest."""
+    """A declared model: a builtin's name, or a weight file and perhaps its digest; how precise.
+
+    `path` is the place of what names it.
+    """
 
     name: str
     path: Path
     builtin: str = ""
     file: str = ""
     sha256: str = ""
+    precision: str = "fp32"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ SOURCE_KINDS = ("glob", "files", "table", "samples", "values")
 SAMPLE_KEYS = ("count", "seed", "truncation", "model")
 RUN_KEYS = ("retries", "timeout", "max_failures", "cache")
 METADATA = ("full", "digest", "none")
+PRECISIONS = ("fp32", "bf16", "fp16")
 
 
 def parse_spec(source: str | bytes, file: str, given: Mapping[str, Json]) -> WorkflowSpec:
@@ -103,13 +104,20 @@ def _may_vary(path: Path) -> bool:
 
 
 def _model(name: str, entry: Entry) -> ModelSpec | None:
-    """Read a declared model: a builtin's name or {file, sha256}."""
+    """Read a declared model: a builtin's name, or one of {file}, {builtin} with more about it."""
     if isinstance(entry.value, str):
         return ModelSpec(name, entry.path, builtin=str(entry.value))
-    parts = entry.fields(("file", "sha256"), needed=("file",))
-    file = maybe(parts.get("file"), Entry.text)
+    kind = "builtin" if isinstance(entry.value, dict) and "builtin" in entry.value else "file"
+    parts = entry.fields((kind, "sha256", "precision"), needed=(kind,))
+    source = maybe(parts.get(kind), Entry.text)
     digest = maybe(parts.get("sha256"), Entry.text) or ""
-    return ModelSpec(name, entry.path, file=file, sha256=digest.lower()) if file else None
+    exact = maybe(parts.get("precision"), lambda given: given.choice(PRECISIONS)) or "fp32"
+    if not source:
+        return None
+    place = (*entry.path, kind)
+    if kind == "builtin":
+        return ModelSpec(name, place, builtin=source, sha256=digest.lower(), precision=exact)
+    return ModelSpec(name, place, file=source, sha256=digest.lower(), precision=exact)
 
 
 def _source(name: str, entry: Entry) -> SourceSpec | None:

@@ -146,6 +146,7 @@ class Scalar:
 class Network:
     """A generator by reference: what an op needs to fetch it from the model pool.
 
+    `precision` is that of the convolutions, fp32, bf16 or fp16; codes and styles are always fp32.
     `family` is the digest whose codes it understands. A tuned generator keeps the family and path
     of its base; `delta` is what to add to its weights, `digest` then the sha256 of the delta.
     """
@@ -157,6 +158,7 @@ class Network:
     resolution: int
     num_rows: int
     device: str = "cpu"
+    precision: str = "fp32"
     delta: bytes = field(default=b"", repr=False)
 
 

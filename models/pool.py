@@ -20,6 +20,10 @@ from models.stylegan2 import Generator
 Network = TypeVar("Network", bound=nn.Module)
 
 
+#: What precisions are called where models are declared.
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
 class Pool:
     """Networks by key, together at most `budget_bytes` large (the newest may exceed it alone).
 
@@ -109,16 +113,20 @@ class Reference(Protocol):
     @property
     def digest(self) -> str: ...
 
+    @property
+    def precision(self) -> str: ...
+
 
 def fetch(reference: Reference) -> Generator:
     """The pooled generator a reference means, tuned if it carries a delta.
 
     Raises: ModelError, also when the delta is damaged or was made for another file.
     """
-    base = network(reference.path, reference.device)
+    dtype = DTYPES[reference.precision]
+    base = network(reference.path, reference.device, dtype)
     if not reference.delta:
         return base
-    key = ("tuned", base.digest, reference.digest, reference.device)
+    key = ("tuned", base.digest, reference.digest, reference.device, dtype)
 
     def load() -> Generator:
         delta = deltas.unpack(reference.delta, reference.digest)

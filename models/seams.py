@@ -110,7 +110,7 @@ def _around(jumps: Tensor, counted: Tensor, closed: bool) -> Tensor:
     kernel[..., AROUND] = 0
     held = torch.stack([jumps * counted, counted.to(jumps).expand_as(jumps)], 1)
     room = F.pad(held, (AROUND, AROUND), mode="circular" if closed else "constant")
-    sums = F.conv1d(room.flatten(0, 1)[:, None], kernel).unflatten(0, held.shape[:2])[:, :, 0]
+    sums = F.conv1d(room.flatten(0, 1)[:, None], kernel).view(*held.shape[:2], -1)
     mean: Tensor = sums[:, 0] / sums[:, 1].clamp_min(1)
     return mean
 

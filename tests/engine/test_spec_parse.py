@@ -131,3 +131,12 @@ def test_params_reach_every_block():
 
 def test_a_nameless_workflow_is_named_after_its_file():
     assert parse_spec(STEPS, "/a/portraits.yaml", {}).name == "portraits"
+
+
+def test_a_model_may_say_how_precise_it_is() -> None:
+    text = "models: {a: {builtin: toy, precision: bf16}, b: {file: x.pt}}\nsteps: {s: {op: blur}}\n"
+    models = parse_spec(text, "w.yaml", {}).models
+    assert (models["a"].builtin, models["a"].precision) == ("toy", "bf16")
+    assert (models["b"].file, models["b"].precision) == ("x.pt", "fp32")
+    wrong = parse_spec(text.replace("bf16", "half"), "w.yaml", {})
+    assert [p.message for p in wrong.problems.found] == ["must be fp32, bf16 or fp16, not 'half'"]
