@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from models.codes import Space, draw, number, to_styles
+from models.disentanglement import attribute_dependency
 from models.errors import ModelError
 from models.perceptual import FeatureNet, score_attributes
 from models.stylegan2 import Generator
@@ -63,25 +64,23 @@ def spreads(generator: Generator, net: FeatureNet, count: int = 64, seed: int = 
     return read.std(0).clamp(min=1e-6)
 
 
-def dependency(before: Tensor, after: Tensor, spread: Tensor, target: int | None) -> Dependency:
-    """The attribute dependency (AD) of an edit.
+def dependency(before: Tensor, after: Tensor, spread: Tensor, target: int) -> Dependency:
+    """The attribute dependency (AD) of an edit of attribute `target`.
 
     Shapes: before, after [N, K] readings of the same items; spread [K], their deviations in the
-    population. Without a target all attributes count as others, and `reached` is 0.
+    population.
     Raises: ModelError if there is no other attribute, or the shapes differ.
     Source: Wu et al. 2021, arXiv:2011.12799, section 5 (mean-AD and max-AD).
     """
     if before.shape != after.shape or spread.shape != before.shape[1:]:
         raise ModelError(f"readings {list(before.shape)} and {list(after.shape)} do not meet")
+    mean = attribute_dependency(before.double(), after.double(), spread.double(), target)
     change = (after - before).double() / spread.double().clamp(min=1e-9)
-    kept = [k for k in range(change.shape[1]) if k != target]
-    if not kept:
-        raise ModelError("there is no other attribute that could depend on the target")
-    others = change[:, kept].abs()
+    others = change[:, [k for k in range(change.shape[1]) if k != target]].abs()
     return Dependency(
-        float(others.mean()),
+        float(mean.mean()),
         float(others.amax(1).mean()),
-        0.0 if target is None else float(change[:, target].mean()),
+        float(change[:, target].mean()),
         change.mean(0),
     )
 

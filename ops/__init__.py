@@ -20,6 +20,7 @@ OP_MODULES = (
     "ops.directions",
     "ops.learning",
     "ops.flows",
+    "ops.dependencies",
     "ops.measures",
 )
 

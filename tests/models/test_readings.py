@@ -57,7 +57,7 @@ def test_stray_is_what_an_edit_changes_beside_what_is_wanted() -> None:
 
 
 def test_dependency_needs_others_and_readings_that_meet() -> None:
-    with pytest.raises(ModelError, match="no other attribute"):
+    with pytest.raises(ModelError, match="at least two attributes"):
         dependency(BEFORE[:, :1], BEFORE[:, :1], SPREAD[:1], 0)
     with pytest.raises(ModelError, match="do not meet"):
         dependency(BEFORE, BEFORE[:, :3], SPREAD, 0)

@@ -21,6 +21,7 @@ SMALL = {
     "conditional_edits": ("count=1", "strengths=[3]"),
     "direction_sheet": ("count=1", "attributes=[smile]", "strengths=[-1, 1]"),
     "finetune": ("steps=1", "batch=2", "codes=1"),
+    "disentanglement": ("count=32", "codes=4", "directions=[smile]"),
     "flow_edits": ("count=200", "faces=1", "steps=5", "strengths=[1]"),
     "interpolate_features": ("count=1",),
     "interpolation": ("count=1", "steps=[0, 1]"),
@@ -35,7 +36,7 @@ SMALL = {
     "tune": ("steps=2", "tuning_steps=2", "attributes=[smile]", "strengths=[1]"),
 }
 #: Recipes that learn, and cannot do so from two pictures.
-NEEDS_ALL = ("flow_edits", "learn_directions")
+NEEDS_ALL = ("disentanglement", "flow_edits", "learn_directions")
 
 
 def command(verb: str, recipe: Path, folder: Path, *flags: str) -> list[str]:
