@@ -118,8 +118,9 @@ def test_the_pool_keeps_base_and_tuned_apart(
     save_generator(GENERATOR, path)
     base = file_digest(path)
     packed = pack(replace(delta, base=base))
-    plain = SimpleNamespace(path=str(path), device="cpu", delta=b"", digest=base)
-    tuned = SimpleNamespace(path=str(path), device="cpu", delta=packed, digest=digest(packed))
+    where = {"path": str(path), "device": "cpu", "precision": "fp32"}
+    plain = SimpleNamespace(**where, delta=b"", digest=base)
+    tuned = SimpleNamespace(**where, delta=packed, digest=digest(packed))
     z = torch.randn(1, 8)
     assert torch.equal(fetch(plain)(z), load_generator(path)(z))
     assert not torch.equal(fetch(tuned)(z), fetch(plain)(z))
