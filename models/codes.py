@@ -1,5 +1,6 @@
 """Codes of a generator: from one space to the next, and the rows of w_plus by name."""
 
+import weakref
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Literal
@@ -12,6 +13,8 @@ from models.errors import ModelError
 from models.stylegan2 import Generator
 
 Space = Literal["z", "w", "w_plus", "style"]
+#: Codes that the mean code of a class is taken over.
+_SAMPLE = 10_000
 #: Pixels up to which a row is called coarse and middle; above it is fine.
 _NAMED = {"coarse": (4, 8), "middle": (16, 32), "fine": (64, 1 << 30), "all": (4, 1 << 30)}
 
@@ -82,6 +85,27 @@ def mean_code(generator: Generator, space: Space) -> Tensor:
         return mean
     w_plus = spread(mean, generator.num_rows)
     return w_plus if space == "w_plus" else generator.styles(w_plus)
+
+
+_class_means: "weakref.WeakKeyDictionary[Generator, dict[int, Tensor]]" = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def class_mean(generator: Generator, label: int) -> Tensor:
+    """The mean code w [D] of one class, over a fixed sample. Raises: ModelError without it."""
+    config = generator.config
+    if not 0 <= label < config.c_dim:
+        classes = f"0 to {config.c_dim - 1}" if config.c_dim else "none"
+        raise ModelError(f"label {label}: the classes of this generator are {classes}")
+    known = _class_means.setdefault(generator, {})
+    if label not in known:
+        z = draw(0, _SAMPLE, config.z_dim).to(generator.w_avg.device)
+        c = torch.zeros(len(z), config.c_dim, device=z.device)
+        c[:, label] = 1
+        with torch.no_grad():
+            known[label] = generator.mapping(z, c).mean(0)
+    return known[label].to(generator.w_avg.device)
 
 
 def number(*parts: object) -> int:

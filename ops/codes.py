@@ -1,16 +1,22 @@
 """Codes: drawn, mapped, drawn towards the mean, blended, and mixed row by row."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from engine.errors import OpError, ShapeError
+from engine.errors import OpError
 from engine.op import Range, op
-from engine.values import Latent, Network, Scalar, Space, check_family
+from engine.values import Latent, Network, Scalar, check_family
+from ops.given import checked, generator_of, need_space, together
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from models.config import GeneratorConfig
+    from models.stylegan2 import Generator
+
 Rows = Literal["all", "coarse", "middle", "fine"] | list[int]
+Psi = Annotated[float, Range(-2, 2)]
 
 
 @op(version=1, batch=32, fixed=True)
@@ -21,27 +27,32 @@ def sample_codes(
     seed: int = 0,
     truncation: Annotated[float, Range(0, 2)] = 1.0,
     label: Annotated[int, Range(0)] | None = None,
+    space: Literal["w", "z"] = "w",
 ) -> Latent:
     """Draw the code of a picture nobody has seen: item i of the endless list that `seed` opens.
 
     A longer list keeps the earlier codes. `label` is the class, for a generator that has classes.
+    In z it is the Gaussian code that `map_codes` makes the same w of, not truncated.
 
-    Shapes: index N whole numbers -> latent w [N, D].
+    Shapes: index N whole numbers -> latent w [N, D] or z [N, Z].
     Units: truncation, the share of the way from the mean code.
-    Raises: OpError if a class is missing, or given where there are none.
+    Raises: OpError if a class is missing, or given where there are none, or z is to be truncated.
     Source: Karras et al. 2019, arXiv:1812.04948 (truncation).
     """
     import torch
 
     import models
-    from models.codes import draw, number
 
     generator = models.fetch(model)
     config = generator.config
+    if space == "z" and (truncation != 1 or label is not None):
+        raise OpError("z has no mean to draw towards and no classes: map it, then truncate")
+    if space == "z":
+        return Latent(_drawn(seed, index, config.z_dim), "z", model.family)
     if (label is None) != (config.c_dim == 0) or (label is not None and label >= config.c_dim):
         classes = f"0 to {config.c_dim - 1}" if config.c_dim else "none"
         raise OpError(f"label {label}: the classes of '{model.name}' are {classes}")
-    z = torch.cat([draw(number(seed, i), 1, config.z_dim) for i in index.data])
+    z = _drawn(seed, index, config.z_dim)
     c = None
     if label is not None:
         c = torch.nn.functional.one_hot(torch.full((len(z),), label), config.c_dim).float()
@@ -62,11 +73,8 @@ def map_codes(latent: Latent, model: Network) -> Latent:
     """
     import torch
 
-    import models
-
-    check_family(latent, model)
-    _need(latent, ("z",))
-    generator = models.fetch(model)
+    generator = generator_of([latent], model)
+    need_space(latent, ("z",))
     with torch.no_grad():
         w = generator.mapping(latent.data.to(model.device))
     return Latent(w, "w", latent.family)
@@ -74,38 +82,50 @@ def map_codes(latent: Latent, model: Network) -> Latent:
 
 @op(version=1, batch=32)
 def truncate(
-    latent: Latent, model: Network, *, psi: Annotated[float, Range(-2, 2)] = 0.7, rows: Rows = "all"
+    latent: Latent,
+    model: Network,
+    center: Latent | None = None,
+    *,
+    psi: Psi | list[Psi] = 0.7,
+    rows: Rows = "all",
+    cutoff: Annotated[int, Range(0)] | None = None,
+    label: Annotated[int, Range(0)] | None = None,
 ) -> Latent:
     """Draw a code towards the generator's mean code: 1 leaves it, 0 gives the mean.
 
+    `cutoff` draws only the rows before it; a list of `psi` has one for each row. The mean is that
+    of all codes, or that of the class `label`, or the code `center`, such as the average of a
+    category. Truncate before you edit: afterwards it shrinks the edit too.
+
     Shapes: latent w [N, D], w_plus [N, L, D] or style [N, S] -> as given (w becomes w_plus when
-    only some rows are drawn).
+    rows differ); center as latent, or w where that has rows or styles.
     Units: psi, the share of the distance that stays.
-    Raises: OpError for z, or rows of a style vector.
+    Raises: OpError for z, rows of a style vector, a list of another length, or two means.
     Source: Karras et al. 2019, arXiv:1812.04948.
     """
     import torch
 
-    import models
-    from models.codes import choose_rows, mean_code, spread
+    from models.codes import spread
 
-    check_family(latent, model)
-    _need(latent, ("w", "w_plus", "style"))
-    if psi == 1:
+    generator = generator_of([latent] if center is None else [latent, center], model)
+    need_space(latent, ("w", "w_plus", "style"))
+    with checked():
+        shares = _shares(generator.config, psi, rows, cutoff)
+    if set(shares) == {1.0}:
         return latent
-    generator = models.fetch(model)
     data = latent.data.to(model.device)
     with torch.no_grad():
-        if rows == "all":
-            mean = mean_code(generator, latent.space)
-            return Latent(torch.lerp(mean.expand_as(data), data, psi), latent.space, latent.family)
-        _need(latent, ("w", "w_plus"))
-        done = spread(data, generator.num_rows).clone()
-        chosen = list(choose_rows(generator.config, rows))
-        done[:, chosen] = torch.lerp(
-            generator.w_avg.expand_as(done[:, chosen]), done[:, chosen], psi
-        )
-    return Latent(done, "w_plus", latent.family)
+        mean = _mean(generator, latent, center, label)
+        if len(set(shares)) == 1:
+            if data.dim() < mean.dim():
+                data = spread(data, len(shares))
+            drawn = torch.lerp(mean.expand_as(data), data, shares[0])
+            return Latent(drawn, "w_plus" if drawn.dim() == 3 else latent.space, latent.family)
+        need_space(latent, ("w", "w_plus"))
+        data = spread(data, len(shares))
+        mean = spread(mean, len(shares)).expand_as(data)
+        drawn = torch.lerp(mean, data, data.new_tensor(shares)[:, None])
+    return Latent(drawn, "w_plus", latent.family)
 
 
 @op(version=1, batch=32)
@@ -127,7 +147,7 @@ def interpolate(
 
     from models.codes import slerp
 
-    (a, b), space = _together([start, end])
+    (a, b), space = together([start, end])
     if t in (0, 1):
         return Latent(b if t else a, space, start.family)
     moved = torch.lerp(a, b, t) if curve == "linear" else slerp(a, b, t)
@@ -135,18 +155,58 @@ def interpolate(
 
 
 @op(version=1)
-def average(codes: Sequence[Latent]) -> Latent:
-    """Make the mean of some codes.
+def walk_codes(
+    codes: Sequence[Latent],
+    *,
+    t: Annotated[float, Range(0, 1)] = 0.0,
+    curve: Literal["linear", "spherical", "cubic"] = "linear",
+    closed: bool = False,
+) -> Latent:
+    """Walk through codes in their order: one frame of a film that visits them all.
+
+    `t` goes evenly from code to code, and meets each exactly. A closed walk returns to the first
+    code: leave t = 1 out of a loop, it is the frame of t = 0. "spherical" is for codes in z;
+    "cubic" turns smoothly at each code, where "linear" has a corner.
 
     Shapes: codes, each [1, ...] in one space (w also meets w_plus) -> latent [1, ...].
-    Raises: OpError if they belong to several generators, ShapeError if their spaces differ.
+    Units: t, 0 at the first code and 1 at the end.
+    Raises: OpError if the codes belong to several generators, ShapeError if their spaces differ.
+    Source: Shoemake 1985 (spherical); Karras et al. 2021, arXiv:2106.12423 (cubic loops, in the
+    code that goes with it).
+    """
+    import torch
+
+    from models.paths import along
+
+    parts, space = together(codes)
+    return Latent(along(torch.cat(parts), t, curve, closed=closed), space, codes[0].family)
+
+
+@op(version=1)
+def average(
+    codes: Sequence[Latent],
+    shares: Sequence[Scalar] | None = None,
+    *,
+    weights: list[float] = [],  # noqa: B006 (read, never changed)
+) -> Latent:
+    """Make the mean of some codes, weighed if wanted.
+
+    The wire `shares` brings a number with each code, such as a table's column; the setting
+    `weights` lists them for codes that are listed too. They are divided by their sum, so that
+    [1, 1] and [0.5, 0.5] mean the same; negative ones push away.
+
+    Shapes: codes, each [1, ...] in one space (w also meets w_plus) -> latent [1, ...].
+    Raises: OpError if they belong to several generators, or the weights are not one finite number
+    for each code with a sum above 0; ShapeError if their spaces differ.
     Source: Abdal et al. 2019, arXiv:1904.03189 (linear combinations of embedded codes).
     """
     import torch
 
-    parts, space = _together(codes)
+    parts, space = together(codes)
+    share = torch.tensor(_weights(len(parts), shares, weights), dtype=torch.float64)
     # In double precision the order of the members leaves no trace in the result.
-    mean = torch.cat(parts).double().mean(0, keepdim=True)
+    data = torch.cat(parts).double()
+    mean = torch.tensordot(share / share.sum(), data.cpu(), dims=1)[None]
     return Latent(mean.float(), space, codes[0].family)
 
 
@@ -157,27 +217,33 @@ def mix_styles(
     model: Network,
     *,
     rows: Rows = "fine",
+    crossover: Annotated[int, Range(0)] | None = None,
     strength: Annotated[float, Range(0, 1)] = 1.0,
 ) -> Latent:
     """Take some rows of a code from another one: the fine rows carry its colours and texture.
 
+    `crossover` takes all rows from that one on, in place of `rows`: 0 gives the style alone, the
+    number of rows the content alone. Style transfer in a generator of 1024 px has it at 9 of 18.
+
     Shapes: content, style w [N, D] or w_plus [N, L, D] -> latent w_plus [N, L, D].
     Units: strength 0 (content alone) .. 1 (the rows are the other's).
     Raises: OpError for other spaces, or codes of another generator.
-    Source: Karras et al. 2019, arXiv:1812.04948 (style mixing).
+    Source: Karras et al. 2019, arXiv:1812.04948 (style mixing); Abdal et al. 2019,
+    arXiv:1904.03189 (style transfer).
     """
     import torch
 
-    import models
     from models.codes import choose_rows, spread
 
+    config = generator_of([content, style], model).config
     for latent in (content, style):
-        check_family(latent, model)
-        _need(latent, ("w", "w_plus"))
-    config = models.fetch(model).config
+        need_space(latent, ("w", "w_plus"))
     mixed = spread(content.data, config.num_rows).clone()
     other = spread(style.data, config.num_rows)
-    chosen = list(choose_rows(config, rows))
+    if crossover is None:
+        chosen = list(choose_rows(config, rows))
+    else:
+        chosen = list(range(_cut(config, "crossover", crossover), config.num_rows))
     mixed[:, chosen] = torch.lerp(mixed[:, chosen], other[:, chosen], strength)
     return Latent(mixed, "w_plus", content.family)
 
@@ -197,7 +263,7 @@ def transfer_expression(
     Raises: OpError if the codes belong to several generators, ShapeError if their spaces differ.
     Source: Abdal et al. 2019, arXiv:1904.03189 (expression transfer).
     """
-    (face, calm, moved), space = _together([latent, neutral, expressive])
+    (face, calm, moved), space = together([latent, neutral, expressive])
     if strength == 0:
         return Latent(face, space, latent.family)
     return Latent(face + strength * (moved - calm), space, latent.family)
@@ -223,24 +289,73 @@ def to_style(latent: Latent, model: Network) -> Latent:
     return Latent(styles, "style", latent.family)
 
 
-def _need(latent: Latent, spaces: tuple[Space, ...]) -> None:
-    """Raise OpError unless the code is in one of these spaces."""
-    if latent.space not in spaces:
-        raise OpError(f"a code in {' or '.join(spaces)} is needed, this one is in {latent.space}")
+def _drawn(seed: int, index: Scalar, width: int) -> "Tensor":
+    """Gaussian codes [N, width], each from its own number."""
+    import torch
+
+    from models.codes import draw, number
+
+    return torch.cat([draw(number(seed, i), 1, width) for i in index.data])
 
 
-def _together(codes: Sequence[Latent]) -> tuple[list["Tensor"], Space]:
-    """The data of codes in one common space, and that space."""
-    families = {latent.family for latent in codes}
-    if len(families) > 1:
-        named = " and ".join(sorted(family[:12] for family in families))
-        raise OpError(f"the codes belong to different generators ({named})")
-    spaces = {latent.space for latent in codes}
-    if len(spaces) > 1 and spaces != {"w", "w_plus"}:
-        raise ShapeError(f"the codes are in different spaces: {', '.join(sorted(spaces))}")
-    if len(spaces) == 1:
-        return [latent.data for latent in codes], codes[0].space
-    from models.codes import spread
+def _cut(config: "GeneratorConfig", name: str, row: int) -> int:
+    """A row that parts the rows in two. Raises: OpError beyond the last."""
+    if row > config.num_rows:
+        raise OpError(f"{name} {row}: this generator has {config.num_rows} rows")
+    return row
 
-    rows = next(latent.data.shape[1] for latent in codes if latent.space == "w_plus")
-    return [spread(latent.data, rows) for latent in codes], "w_plus"
+
+def _shares(
+    config: "GeneratorConfig", psi: float | list[float], rows: Rows, cutoff: int | None
+) -> list[float]:
+    """How much of its distance each row keeps. Raises: OpError, ModelError."""
+    from models.codes import choose_rows
+
+    if (cutoff is not None or isinstance(psi, list)) and rows != "all":
+        raise OpError("rows are chosen twice: give `rows`, or `cutoff`, or a list of psi")
+    if isinstance(psi, list):
+        if len(psi) != config.num_rows or cutoff is not None:
+            also = " and no cutoff" if cutoff is not None else ""
+            raise OpError(f"{len(psi)} psi: one per row is needed, {config.num_rows}{also}")
+        return [float(value) for value in psi]
+    if cutoff is not None:
+        chosen = tuple(range(_cut(config, "cutoff", cutoff)))
+    else:
+        chosen = choose_rows(config, rows)
+    return [float(psi) if row in chosen else 1.0 for row in range(config.num_rows)]
+
+
+def _mean(
+    generator: "Generator", latent: Latent, center: Latent | None, label: int | None
+) -> "Tensor":
+    """The code to draw towards, in the latent's space or as w_plus, for one item or all."""
+    from models.codes import class_mean, spread, to_styles
+
+    if center is None:
+        with checked():
+            mean = generator.w_avg if label is None else class_mean(generator, label)
+        center = Latent(mean[None], "w", latent.family)
+    elif label is not None:
+        raise OpError("center and label each name a mean code: give one of them")
+    data = center.data.to(generator.w_avg.device)
+    if latent.space == "style":
+        return to_styles(generator, data, center.space)
+    need_space(center, ("w", "w_plus"))
+    return spread(data, generator.num_rows) if latent.space == "w_plus" else data
+
+
+def _weights(count: int, shares: Sequence[Scalar] | None, weights: Sequence[float]) -> list[float]:
+    """One weight per code, one everywhere if none are given."""
+    if shares is not None and weights:
+        raise OpError("average takes either the wire `shares` or the setting `weights`")
+    given: list[object] = list(weights)
+    if shares is not None:
+        given = [share.data[0] for share in shares]
+    if not given:
+        return [1.0] * count
+    found = [float(x) for x in given if isinstance(x, int | float) and math.isfinite(x)]
+    if len(found) != len(given) or len(found) != count or sum(found) <= 1e-9:
+        raise OpError(
+            f"weights {given}: must be {count} finite numbers, one per code, with a sum above 0"
+        )
+    return found

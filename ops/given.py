@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from engine.errors import ItemError, OpError
-from engine.values import Latent, Mask, Network, Scalar, check_family
+from engine.errors import ItemError, OpError, ShapeError
+from engine.values import Latent, Mask, Network, Scalar, Space, check_family
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +32,29 @@ def styles_of(generator: "Generator", latent: Latent) -> "Tensor":
 
     with torch.no_grad():
         return to_styles(generator, latent.data.to(generator.w_avg.device), latent.space)
+
+
+def need_space(latent: Latent, spaces: tuple[Space, ...]) -> None:
+    """Raise OpError unless the code is in one of these spaces."""
+    if latent.space not in spaces:
+        raise OpError(f"a code in {' or '.join(spaces)} is needed, this one is in {latent.space}")
+
+
+def together(codes: Sequence[Latent]) -> tuple[list["Tensor"], Space]:
+    """The data of codes in one common space, and that space."""
+    families = {latent.family for latent in codes}
+    if len(families) > 1:
+        named = " and ".join(sorted(family[:12] for family in families))
+        raise OpError(f"the codes belong to different generators ({named})")
+    spaces = {latent.space for latent in codes}
+    if len(spaces) > 1 and spaces != {"w", "w_plus"}:
+        raise ShapeError(f"the codes are in different spaces: {', '.join(sorted(spaces))}")
+    if len(spaces) == 1:
+        return [latent.data for latent in codes], codes[0].space
+    from models.codes import spread
+
+    rows = next(latent.data.shape[1] for latent in codes if latent.space == "w_plus")
+    return [spread(latent.data, rows) for latent in codes], "w_plus"
 
 
 def features_of(model: Network) -> "FeatureNet | None":

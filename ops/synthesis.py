@@ -1,9 +1,11 @@
 """Pictures from codes."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from engine.op import Range, Seed, op
-from engine.values import Image, Latent, Network, check_family
+from engine.values import Image, Latent, Network, Scalar
+from ops.given import checked, generator_of, rounded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +36,7 @@ def synthesize(
     """
     from models.noise import seeded_noise
 
-    generator = _generator(latent, model)
+    generator = generator_of([latent], model)
     seeds = tuple(seed) or (0,) * len(latent.data)
     inputs: Noise = seeded_noise(generator, seeds) if noise == "seeded" else noise
     return Image(_draw(generator, latent, inputs, psi))
@@ -61,18 +63,59 @@ def vary_noise(
     from models.codes import choose_rows
     from models.noise import varied_noise
 
-    generator = _generator(latent, model)
+    generator = generator_of([latent], model)
     seeds = tuple(seed) or (0,) * len(latent.data)
     chosen = choose_rows(generator.config, rows)
     return Image(_draw(generator, latent, varied_noise(generator, seeds, chosen, strength), 1.0))
 
 
-def _generator(latent: Latent, model: Network) -> "Generator":
-    """The generator of a code, from the pool."""
-    import models
+@dataclass(frozen=True, slots=True)
+class Variation:
+    """What `map_variation` gives: a grey picture of the spread, and its mean in levels of 255."""
 
-    check_family(latent, model)
-    return models.fetch(model)
+    image: Image
+    mean: Scalar
+
+
+@op(version=1, batch=1)
+def map_variation(
+    latent: Latent,
+    model: Network,
+    *,
+    rows: Rows = "all",
+    count: Annotated[int, Range(2, 10_000)] = 32,
+    gain: Annotated[float, Range(0.01)] = 8.0,
+    seed: Seed = Seed(()),  # noqa: B008 (a NewType call is the empty tuple itself)
+) -> Variation:
+    """Show where the picture of a code depends on noise: bright where it falls differently.
+
+    The picture is drawn `count` times, each time with fresh noise in the layers driven by `rows`;
+    what is shown is the standard deviation of every pixel, over the three colours together.
+
+    Shapes: latent z, w, w_plus or style of N items -> image [N, 3, R, R], grey; mean N numbers.
+    Units: white is a deviation of 1 / gain of the way from black to white; mean in levels of 255.
+    Raises: OpError if the code is of another generator.
+    Source: Karras et al. 2019, arXiv:1812.04948, figure 4.
+    """
+    import torch
+
+    from models.codes import choose_rows, number
+    from models.noise import varied_noise
+
+    generator = generator_of([latent], model)
+    seeds = tuple(seed) or (0,) * len(latent.data)
+    with checked():
+        chosen = choose_rows(generator.config, rows)
+    total, squares = torch.zeros(2, 1, dtype=torch.float64, device=generator.w_avg.device)
+    for k in range(count):
+        noise = varied_noise(generator, [number(s, k) for s in seeds], chosen, 1.0)
+        drawn = _draw(generator, latent, noise, 1.0).double()
+        total, squares = total + drawn, squares + drawn.square()
+    variance = (squares - total * total / count) / (count - 1)
+    # From -1..1 to 0..1, as one grey value per pixel.
+    spread = variance.clamp(min=0).mean(1, keepdim=True).sqrt() / 2
+    grey = (2 * (gain * spread).clamp(max=1) - 1).float().repeat(1, 3, 1, 1)
+    return Variation(Image(grey), rounded(255 * spread.mean((1, 2, 3)), 4))
 
 
 def _draw(generator: "Generator", latent: Latent, noise: "Noise", psi: float) -> "Tensor":

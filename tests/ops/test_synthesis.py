@@ -8,9 +8,10 @@ import torch
 from engine.errors import OpError
 from engine.op import Seed
 from engine.values import Latent, Network, split, take
+from models.codes import number
 from models.stylegan2 import Generator
 from ops.codes import to_style
-from ops.synthesis import synthesize, vary_noise
+from ops.synthesis import map_variation, synthesize, vary_noise
 
 
 def test_picture_is_the_generators_own(model: Network, w: Latent, generator: Generator) -> None:
@@ -63,6 +64,26 @@ def test_noise_of_fine_rows_leaves_the_coarse_features(
     noise = varied_noise(generator, [1], (4, 5, 6), 1.0)
     same = [torch.equal(a[0, 0], b) for a, b in zip(noise, fixed_noise(generator), strict=True)]
     assert same == [True, True, True, True, False, False, False]
+
+
+def test_map_of_variation_is_the_deviation_of_varied_pictures(model: Network, w: Latent) -> None:
+    one = take(w, 0, 1)
+    seeds = [number(3, k) for k in range(6)]
+    drawn = torch.cat([vary_noise(one, model, rows="all", seed=Seed((s,))).data for s in seeds])
+    deviation = drawn.double().var(0).mean(0).sqrt() / 2
+    found = map_variation(one, model, count=6, gain=1.5, seed=Seed((3,)))
+    expected = 2 * (1.5 * deviation).clamp(max=1).float() - 1
+    assert torch.allclose(found.image.data[0], expected.expand(3, -1, -1), atol=1e-5)
+    assert found.mean.data[0] == pytest.approx(255 * float(deviation.mean()), abs=1e-3)
+
+
+def test_map_of_variation_is_black_where_no_noise_enters(model: Network, w: Latent) -> None:
+    one = take(w, 0, 1)
+    still = map_variation(one, model, rows=[7], count=3)  # the row of the last rgb alone
+    assert torch.equal(still.image.data, -torch.ones_like(still.image.data))
+    few = map_variation(one, model, rows=[6], count=8).mean.data[0]
+    every = map_variation(one, model, rows="all", count=8).mean.data[0]
+    assert 0 < few < every  # type: ignore[operator]
 
 
 def test_code_of_another_generator_is_refused(model: Network, w: Latent) -> None:

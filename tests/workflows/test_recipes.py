@@ -23,6 +23,7 @@ SMALL = {
     "finetune": ("steps=1", "batch=2", "codes=1"),
     "disentanglement": ("count=32", "codes=4", "directions=[smile]"),
     "flow_edits": ("count=200", "faces=1", "steps=5", "strengths=[1]"),
+    "film": ("count=2", "times=[0, 0.5]"),
     "interpolate_features": ("count=1",),
     "interpolation": ("count=1", "steps=[0, 1]"),
     "learn_directions": ("count=100", "attributes=[smile]"),
@@ -31,8 +32,10 @@ SMALL = {
     "quickstart": ("steps=2", "attributes=[smile]", "strengths=[1]"),
     "sample_sheet": ("count=2",),
     "shifts": ("count=1", "variants=[0]"),
-    "style_mixing": (),
+    "stochastic_variation": ("count=1", "draws=2"),
+    "style_mixing": ("bands=[fine]", "crossovers=[0, 6]"),
     "transfer_attribute": ("count=1",),
+    "truncation": ("count=1", "psis=[1, 0]"),
     "tune": ("steps=2", "tuning_steps=2", "attributes=[smile]", "strengths=[1]"),
 }
 #: Recipes that learn, and cannot do so from two pictures.
