@@ -21,6 +21,7 @@ OP_MODULES = (
     "ops.learning",
     "ops.flows",
     "ops.dependencies",
+    "ops.components",
     "ops.measures",
 )
 

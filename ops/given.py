@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from engine.errors import ItemError, OpError, ShapeError
-from engine.values import Latent, Mask, Network, Scalar, Space, check_family
+from engine.values import Direction, Latent, Mask, Network, Scalar, Space, check_family
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,6 +22,27 @@ def generator_of(codes: Sequence[Latent], model: Network) -> "Generator":
     for latent in codes:
         check_family(latent, model)
     return models.fetch(model)
+
+
+def stored_directions(direction: Direction) -> "list[StoredDirection]":
+    """A direction value as the models have it, item by item."""
+    from models.directions import StoredDirection
+
+    return [
+        StoredDirection(
+            data,
+            float(sigma),
+            float(offset),
+            direction.name,
+            direction.space,
+            direction.family,
+            direction.rows,
+            direction.card,
+        )
+        for data, sigma, offset in zip(
+            direction.data, direction.sigma, direction.offset, strict=True
+        )
+    ]
 
 
 def styles_of(generator: "Generator", latent: Latent) -> "Tensor":

@@ -24,6 +24,7 @@ SMALL = {
     "disentanglement": ("count=32", "codes=4", "directions=[smile]"),
     "flow_edits": ("count=200", "faces=1", "steps=5", "strengths=[1]"),
     "film": ("count=2", "times=[0, 0.5]"),
+    "ganspace": ("components=[0]", "strengths=[2]", "at_layer=20"),
     "interpolate_features": ("count=1",),
     "interpolation": ("count=1", "steps=[0, 1]"),
     "learn_directions": ("count=100", "attributes=[smile]"),
