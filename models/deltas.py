@@ -5,17 +5,15 @@ that a code means the same to both: codes, directions and style vectors go from 
 """
 
 import copy
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from models import carried
+from models.carried import digest
 from models.errors import ModelError
 from models.stylegan2 import Generator
 
@@ -46,24 +44,9 @@ def may_change(generator: Generator) -> dict[str, Tensor]:
 def pack(delta: Delta) -> bytes:
     """A delta as the bytes of a safetensors file. Floats become half precision."""
     tensors = {
-        name: tensor.detach().to("cpu", torch.float16).contiguous()
-        for name, tensor in sorted(delta.tensors.items())
+        name: tensor.detach().to("cpu", torch.float16) for name, tensor in delta.tensors.items()
     }
-    config = json.dumps({"base": delta.base, "card": dict(delta.card)}, sort_keys=True)
-    return _ordered(save(tensors, {"kind": _KIND, "config": config}))
-
-
-def _ordered(saved: bytes) -> bytes:
-    """The same file with its header in order: safetensors writes metadata in any."""
-    body = 8 + int.from_bytes(saved[:8], "little")
-    text = json.dumps(json.loads(saved[8:body]), sort_keys=True).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + saved[body:]
-
-
-def digest(packed: bytes) -> str:
-    """The sha256 (hex) that names a packed delta."""
-    return hashlib.sha256(packed).hexdigest()
+    return carried.pack(_KIND, delta.base, {"card": dict(delta.card)}, tensors)
 
 
 def unpack(packed: bytes, expected: str = "") -> Delta:
@@ -75,15 +58,10 @@ def unpack(packed: bytes, expected: str = "") -> Delta:
         raise ModelError(
             f"a weight delta is damaged: its sha256 is {digest(packed)[:12]}, not {expected[:12]}"
         )
-    try:
-        length = int.from_bytes(packed[:8], "little")
-        metadata = json.loads(packed[8 : 8 + length])["__metadata__"]
-        if metadata["kind"] != _KIND:
-            raise ModelError(f"holds a network of kind {metadata['kind']}, not a weight delta")
-        config = json.loads(metadata["config"])
-        return Delta(str(config["base"]), load(packed), config["card"])
-    except (ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise ModelError(f"a weight delta is damaged ({error})") from error
+    config, tensors = carried.unpack(packed, _KIND)
+    if not isinstance(config.get("card"), dict):
+        raise ModelError("a weight delta is damaged (card)")
+    return Delta(config["base"], tensors, config["card"])
 
 
 def apply(generator: Generator, delta: Delta) -> Generator:

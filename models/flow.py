@@ -9,17 +9,15 @@ Grathwohl et al. 2019, arXiv:1810.01367); Lipman et al. 2023, arXiv:2210.02747 (
 
 import copy
 import itertools
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from models import carried
 from models.errors import ModelError
 
 KIND = "flow"
@@ -281,11 +279,10 @@ def _loss(flow: Flow, x: Tensor, a: Tensor, noise: Tensor, t: Tensor) -> Tensor:
     return (found - (x - noise)).square().mean()
 
 
-def pack(flow: Flow, card: Mapping[str, Any]) -> bytes:
-    """A flow as the bytes of a safetensors file."""
-    tensors = {name: t.detach().cpu().contiguous() for name, t in flow.state_dict().items()}
-    config = json.dumps({"flow": asdict(flow.config), "card": dict(card)}, sort_keys=True)
-    return bytes(save(tensors, {"kind": KIND, "config": config}))
+def pack(flow: Flow, base: str, card: Mapping[str, Any]) -> bytes:
+    """A flow as the bytes of a safetensors file; `base` is the digest of its generator."""
+    config = {"flow": asdict(flow.config), "card": dict(card)}
+    return carried.pack(KIND, base, config, flow.state_dict())
 
 
 def unpack(packed: bytes) -> Flow:
@@ -293,15 +290,12 @@ def unpack(packed: bytes) -> Flow:
 
     Raises: ModelError if they are damaged or hold something else.
     """
+    config, tensors = carried.unpack(packed, KIND)
     try:
-        length = int.from_bytes(packed[:8], "little")
-        metadata = json.loads(packed[8 : 8 + length])["__metadata__"]
-        if metadata["kind"] != KIND:
-            raise ModelError(f"holds a network of kind {metadata['kind']}, not a flow")
-        fields = json.loads(metadata["config"])["flow"]
+        fields = config["flow"]
         fields["attributes"] = tuple(fields["attributes"])
         flow = Flow(FlowConfig(**fields))
-        flow.load_state_dict(load(packed))
-    except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        flow.load_state_dict(tensors)
+    except (KeyError, TypeError, RuntimeError) as error:
         raise ModelError(f"a flow is damaged ({error})") from error
     return flow.eval().requires_grad_(False)

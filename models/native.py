@@ -22,6 +22,9 @@ _TYPES = {
     "BOOL": "bool",
 }
 
+#: Kinds of files that belong to a generator's file and say which, and what they are called.
+CARRIED = {"delta": "weight delta", "flow": "flow", "scorer": "scorer", "sampler": "sampler"}
+
 
 def read_native(path: Path, kind: str) -> tuple[dict[str, object], dict[str, StoredTensor]]:
     """The configuration and the tensors of a network of `kind` in a `.safetensors` file.
@@ -39,9 +42,9 @@ def read_native(path: Path, kind: str) -> tuple[dict[str, object], dict[str, Sto
 
 
 def read_base(path: Path) -> str:
-    """The digest of the generator that the weight delta in a file was made for; "" if it is none.
+    """The digest of the generator that the delta, flow or scorer in a file was made for, or "".
 
-    Raises: ModelError if the file is a damaged delta.
+    Raises: ModelError if the file is damaged.
     """
     try:
         with path.open("rb") as file:
@@ -52,7 +55,7 @@ def read_base(path: Path) -> str:
             if length > path.stat().st_size - 8:
                 return ""
             metadata = json.loads(start[8:] + file.read(length - 1)).get("__metadata__", {})
-        return str(json.loads(metadata["config"])["base"]) if metadata["kind"] == "delta" else ""
+        return str(json.loads(metadata["config"])["base"]) if metadata["kind"] in CARRIED else ""
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -22,6 +22,7 @@ OP_MODULES = (
     "ops.flows",
     "ops.dependencies",
     "ops.components",
+    "ops.scoring",
     "ops.measures",
 )
 

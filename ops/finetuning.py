@@ -1,13 +1,13 @@
 """Generators that learn the manner of a folder of pictures."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from engine.errors import OpError
 from engine.op import Range, Scratch, Seed, op
 from engine.values import Image, Network, Scalar
-from ops.given import checked, square
+from ops.given import carrying, checked, square
 
 Weight = Annotated[float, Range(0)]
 Count = Annotated[int, Range(1)]
@@ -112,7 +112,7 @@ def finetune(  # noqa: PLR0913 (settings are declared here and nowhere else)
     earlier = deltas.unpack(model.delta, model.digest) if model.delta else None
     with checked():
         found = learn(base, judge, pictures, tuning, Path(scratch) if scratch else None, earlier)
-    tuned = replace(model, digest=deltas.digest(found.packed), delta=found.packed)
+    tuned = carrying(model, found.packed)
     return FinetunedGenerator(
         tuned,
         Scalar((round(found.gap, 4),)),

@@ -1,13 +1,13 @@
 """Edits along curves: a conditional flow between codes and noise, fitted and followed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from engine.errors import OpError, suggestion
 from engine.op import Range, op
 from engine.values import Latent, Network, Scalar, Scores, check_family
-from ops.given import checked, generator_of, reader_of
+from ops.given import base_of, carrying, checked, generator_of, reader_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +33,7 @@ class FlowEdit:
     scores: Scores
 
 
-@op(version=1, endless=True)
+@op(version=2, endless=True)
 def fit_flow(  # noqa: PLR0913 (settings are declared here and nowhere else)
     codes: Sequence[Latent],
     scores: Sequence[Scores],
@@ -50,7 +50,8 @@ def fit_flow(  # noqa: PLR0913 (settings are declared here and nowhere else)
 ) -> FittedFlow:
     """Fit a continuous flow between noise and codes, given the attributes of their pictures.
 
-    `edit_flow` and `sample_flow` follow it: `models: {flow: STEP}`. What depends on the attributes
+    `edit_flow` and `sample_flow` follow it: `models: {flow: STEP}`, or a model of the file that an
+    output wrote. What depends on the attributes
     linearly is fitted exactly; `hidden`, `depth` and `steps` are of the network that bends the
     rest, which is kept as it did best on codes it was not fitted to. With `steps: 0` it bends
     nothing; a `gain` about 0 says that there is nothing to bend, or too few codes to see it.
@@ -64,7 +65,6 @@ def fit_flow(  # noqa: PLR0913 (settings are declared here and nowhere else)
     """
     import torch
 
-    from models import deltas
     from models.flow import Fitting, FlowConfig, pack
     from models.flow import fit_flow as fit
 
@@ -82,8 +82,8 @@ def fit_flow(  # noqa: PLR0913 (settings are declared here and nowhere else)
     fitting = Fitting(steps, batch_size, learning_rate, held_out, seed)
     with checked("fit_flow"):
         flow, gain = fit(config, data, table, fitting)
-    packed = pack(flow, {"codes": len(codes), "gain": round(gain, 4), "model": model.name})
-    fitted = replace(model, digest=deltas.digest(packed), delta=packed)
+    card = {"codes": len(codes), "gain": round(gain, 4), "model": model.name}
+    fitted = carrying(model, pack(flow, base_of(model), card))
     return FittedFlow(fitted, Scalar((round(gain, 6),)))
 
 

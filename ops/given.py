@@ -98,6 +98,24 @@ def reader_of(model: Network) -> "FeatureNet":
     return net
 
 
+def base_of(model: Network) -> str:
+    """The digest of the generator's file that a model is, or was made of."""
+    from pathlib import Path
+
+    from models import file_digest
+
+    return file_digest(Path(model.path))
+
+
+def carrying(model: Network, packed: bytes) -> Network:
+    """A reference to the model's generator that carries a packed network made for it."""
+    from dataclasses import replace
+
+    from models.carried import digest
+
+    return replace(model, digest=digest(packed), delta=packed)
+
+
 def direction_of(path: str, model: Network) -> "StoredDirection":
     """The direction in a file. Raises: OpError if it was made for another generator."""
     from models.directions import load_direction

@@ -1,13 +1,13 @@
 """Generators bent to one photograph."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from engine.errors import ItemError, OpError
 from engine.op import Range, Seed, op
 from engine.values import Image, Latent, Network, Scalar, check_family
-from ops.given import features_of, square
+from ops.given import carrying, features_of, square
 
 if TYPE_CHECKING:
     pass
@@ -103,7 +103,7 @@ def tune_generator(  # noqa: PLR0913 (settings are declared here and nowhere els
     if not math.isfinite(found.after):
         message = f"tuning broke down at step {found.steps}: lower learning_rate"
         raise ItemError("not_finite", message, item=0)
-    tuned = replace(model, digest=deltas.digest(found.packed), delta=found.packed)
+    tuned = carrying(model, found.packed)
     return TunedGenerator(
         tuned,
         Image(found.picture),

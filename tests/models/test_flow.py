@@ -154,16 +154,16 @@ def test_fitting_is_reproducible_and_leaves_the_seed_alone() -> None:
         fit_flow(FlowConfig("f", ("x",), 4, 8, 2), w, angle, Fitting(steps=20))[0] for _ in "ab"
     )
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert pack(a, {}) == pack(b, {})
+    assert pack(a, "", {}) == pack(b, "", {})
 
 
 def test_packed_flow_is_the_same_flow_and_nothing_else_is_one() -> None:
     flow = bent()
     flow.examples.zero_()
-    back = unpack(pack(flow, {"codes": 3}))
+    back = unpack(pack(flow, "", {"codes": 3}))
     assert back.config == flow.config
     assert torch.equal(back.decode(W, A), flow.decode(W, A))
-    for damaged in (b"", b"nonsense" * 9, pack(flow, {})[:-40]):
+    for damaged in (b"", b"nonsense" * 9, pack(flow, "", {})[:-40]):
         with pytest.raises(ModelError, match="a flow is damaged"):
             unpack(damaged)
 

@@ -1,0 +1,104 @@
+"""Scorers of one's own: a plane in what a feature network sees, fitted to labelled pictures.
+
+Its eyes are the feature network beside a generator: of every stage of it, how strong each channel
+is on average over the picture and how much it varies.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models import carried
+from models.errors import ModelError
+from models.linear import Readout, fit_readout, separate
+from models.perceptual import FeatureNet
+
+KIND = "scorer"
+_BATCH = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scorer:
+    """What pictures have of one thing: 0..1 for yes or no, else in the units of its labels.
+
+    Shapes: weight float64 [F].  `eyes` is the digest of the feature network it sees with.
+    """
+
+    name: str
+    eyes: str
+    graded: bool
+    weight: Tensor
+    bias: float
+
+    def score(self, seen: Tensor) -> Tensor:
+        """The scores [N] of what `look` saw, [N, F]. Raises: ModelError if other eyes saw it."""
+        if seen.shape[1] != len(self.weight):
+            raise ModelError(
+                f"scorer '{self.name}' reads {len(self.weight)} features, not {seen.shape[1]}"
+            )
+        raw = seen.double() @ self.weight.to(seen.device) + self.bias
+        return (raw if self.graded else torch.sigmoid(raw)).float()
+
+
+def look(net: FeatureNet, image: Tensor) -> Tensor:
+    """What a feature network sees in pictures [N, 3, H, W], as one vector each, [N, F]."""
+    found = []
+    with torch.no_grad():
+        for part in torch.split(image, _BATCH):
+            stages = net.backbone(part)
+            found.append(torch.cat([f(s) for s in stages for f in (_mean, _spread)], 1))
+    return torch.cat(found)
+
+
+def _mean(features: Tensor) -> Tensor:
+    return features.mean((2, 3))
+
+
+def _spread(features: Tensor) -> Tensor:
+    return features.std((2, 3))
+
+
+def fit_scorer(
+    seen: Tensor, labels: Tensor, name: str, eyes: str, held_out: float = 0.25, seed: int = 0
+) -> tuple[Scorer, Readout]:
+    """A scorer of labels, and how well it reads pictures that it was not fitted to.
+
+    Two different labels make a score of 0..1, more of them a score in their units.
+    Shapes: seen [N, F], labels [N].
+    Raises: ModelError with fewer than 8 pictures, or labels that do not vary.
+    Source: textbook (ridge regression; logistic regression with Platt's scaling).
+    """
+    y = labels.double()
+    graded = len(set(y.tolist())) > 2
+    found = fit_readout(seen, y, "ridge" if graded else "logistic", held_out=held_out, seed=seed)
+    place = (seen.double().cpu() @ found.direction - found.offset) / found.sigma
+    if graded:
+        scale, bias = float(y.std()), float(y.mean())
+    else:
+        high = y == y.max()
+        middle = (place[high].mean() + place[~high].mean()) / 2
+        signs = torch.where(high, 1.0, -1.0).double()
+        scale = float(separate((place - middle)[:, None], signs, F.softplus))
+        bias = -scale * float(middle)
+    weight = scale / found.sigma * found.direction
+    return Scorer(
+        name, eyes, graded, weight, bias - float(scale * found.offset / found.sigma)
+    ), found
+
+
+def pack(scorer: Scorer, base: str) -> bytes:
+    """A scorer as the bytes of a safetensors file; `base` is the digest of the generator's file."""
+    config = {name: getattr(scorer, name) for name in ("name", "eyes", "graded", "bias")}
+    return carried.pack(KIND, base, config, {"weight": scorer.weight})
+
+
+def unpack(packed: bytes) -> Scorer:
+    """The scorer in the bytes that `pack` made. Raises: ModelError if they hold something else."""
+    config, tensors = carried.unpack(packed, KIND)
+    fields = {name: value for name, value in config.items() if name != "base"}
+    try:
+        return Scorer(**fields, weight=tensors["weight"])
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"a scorer is damaged ({error})") from error
