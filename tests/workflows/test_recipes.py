@@ -22,7 +22,7 @@ SMALL = {
     "direction_sheet": ("count=1", "attributes=[smile]", "strengths=[-1, 1]"),
     "finetune": ("steps=1", "batch=2", "codes=1"),
     "disentanglement": ("count=32", "codes=4", "directions=[smile]"),
-    "flow_edits": ("count=200", "faces=1", "steps=5", "strengths=[1]"),
+    "flow_edits": ("count=640", "faces=1", "steps=5", "strengths=[1]"),
     "film": ("count=2", "times=[0, 0.5]"),
     "ganspace": ("components=[0]", "strengths=[2]", "at_layer=20"),
     "interpolate_features": ("count=1",),
