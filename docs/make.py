@@ -1,4 +1,4 @@
-"""Write docs/ops.md, docs/cli.md, and lists inside docs/architecture.md and docs/models.md."""
+"""Write the pages that are told from the code, and lists and tables inside of others."""
 
 import ast
 import re
@@ -105,7 +105,21 @@ def models() -> str:
     return text
 
 
-PAGES = {"architecture.md": architecture, "cli.md": cli, "models.md": models, "ops.md": ops}
+def soat() -> str:
+    """docs/soat.md with the figures that the benchmarks measured."""
+    sys.path.insert(0, str(DOCS))
+    from tables import filled
+
+    return filled((DOCS / "soat.md").read_text(encoding="utf-8"))
+
+
+PAGES = {
+    "architecture.md": architecture,
+    "cli.md": cli,
+    "models.md": models,
+    "ops.md": ops,
+    "soat.md": soat,
+}
 
 if __name__ == "__main__":
     for page, make in PAGES.items():

@@ -1,0 +1,85 @@
+"""`python docs/pictures.py [NAME ...]`: the pictures of docs/soat.md, made by the recipes.
+
+Runs each recipe as it ships and keeps what it writes as a small WebP in docs/images/soat.
+"""
+
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+DOCS = Path(__file__).parent
+ROOT = DOCS.parent
+sys.path.insert(0, str(ROOT))
+
+#: What all pictures of the page may weigh together.
+BUDGET_BYTES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A file that a recipe writes, and how it is shown: at most so wide, so many rows from the top.
+
+    `rows` is a share of its height.
+    """
+
+    recipe: str
+    file: str
+    width_px: int = 1200
+    rows: float = 1.0
+    params: tuple[tuple[str, object], ...] = ()
+
+
+SHOTS = {
+    "interpolate": Shot("interpolate_features", "sheet.png"),
+    "pad": Shot("pad_and_resize", "modes.png"),
+    "resize": Shot("pad_and_resize", "sharpness.png", 900),
+    "shifts": Shot("shifts", "variants.png", 900),
+    "panorama": Shot("panorama", "panorama.png", 1536),
+    "transfer": Shot("transfer_attribute", "sheet.png"),
+    "methods": Shot("transfer_attribute", "methods.png", 900),
+    "inversion": Shot("tune", "sheet.png", 1400),
+    "translation": Shot("finetune", "sheet.png", 1200),
+}
+
+
+def main() -> None:
+    """Make the pictures that are named, or all."""
+    from run_workflow import run
+
+    names = sys.argv[1:] or list(SHOTS)
+    made: dict[tuple[object, ...], Path] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names:
+            shot = SHOTS[name]
+            told = (shot.recipe, shot.params)
+            if told not in made:
+                out = Path(folder, f"{len(made)}")
+                flags = {"out": out, "cache": Path(folder, "cache")}
+                result = run(ROOT / "workflows" / f"{shot.recipe}.yaml", dict(shot.params), **flags)
+                if result.exit_code:
+                    sys.exit(f"{shot.recipe}: {result.message or 'items were set aside'}")
+                made[told] = out
+            keep(made[told] / shot.file, DOCS / "images" / "soat" / f"{name}.webp", shot)
+    total = sum(path.stat().st_size for path in (DOCS / "images" / "soat").glob("*.webp"))
+    if total > BUDGET_BYTES:
+        sys.exit(f"the pictures weigh {total:,} bytes together, {BUDGET_BYTES:,} are allowed")
+
+
+def keep(source: Path, target: Path, shot: Shot) -> None:
+    """A picture at its size on the page."""
+    picture = Image.open(source).convert("RGB")
+    picture = picture.crop((0, 0, picture.width, round(picture.height * shot.rows)))
+    if picture.width > shot.width_px:
+        height = round(picture.height * shot.width_px / picture.width)
+        picture = picture.resize((shot.width_px, height), Image.Resampling.LANCZOS)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(target, quality=80, method=6)
+    print(f"{target.relative_to(ROOT)}: {target.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    # Workers are processes, and import this file too.
+    main()
