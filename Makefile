@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 JOBS   ?= 2
 
-.PHONY: help setup run test check format bench recipes docs card clean
+.PHONY: help setup run test check format bench recipes docs soat card clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -46,6 +46,9 @@ recipes: $(READY)  ## every workflow in full
 
 docs: $(READY)  ## docs/ops.md, docs/cli.md, the map in docs/architecture.md and lists in docs/models.md
 	$(BIN)/python docs/make.py
+
+soat: $(READY)  ## measure what docs/soat.md tells, and make its pictures and tables anew
+	$(BIN)/python docs/remake.py
 
 card: $(READY)  ## measure the models that ship, and write docs/models.md and its pictures from them
 	$(BIN)/python benchmarks/models.py

@@ -2,9 +2,10 @@
 
 Four questions, one JSON line per figure. "gaussianity": how far S, W and v (w unfolded) are from
 Gaussian, channel by channel. "priors": held-out renders inverted under each prior and weight: how
-near the pictures come, and what an edit then does to the attribute it means and to all others,
-beside what it does to the model's own codes. "batch": do items that are drawn together agree with
-single ones. "tuning": photos (or renders) before and after pivotal tuning, by rank.
+near the pictures come, how much of what an edit does to the model's own codes ("own") it still
+does to the attribute it means, and how far it moves the others by comparison. "batch": do items
+that are drawn together agree with single ones. "tuning": photos (or renders) before and after
+pivotal tuning, by rank.
 """
 
 import argparse
@@ -26,18 +27,20 @@ if TYPE_CHECKING:
 torch = import_torch()
 
 from models import companions, load_generator  # noqa: E402  (torch comes first)
-from models.directions import StoredDirection, load_direction, move  # noqa: E402
+from models.directions import load_direction, move  # noqa: E402
+from models.distributions import ks_against_normal  # noqa: E402
 from models.encoder import encode  # noqa: E402
 from models.inversion import Recipe, descend, start_code  # noqa: E402
 from models.library import locate  # noqa: E402
 from models.metrics import psnr  # noqa: E402
 from models.perceptual import score_attributes  # noqa: E402
 from models.priors import Prior, distance_from, sample_w, unfold  # noqa: E402
+from models.readings import dependency, read_codes, spreads  # noqa: E402
 from models.scenes.portraits import render  # noqa: E402
 from models.training.domains import domain, factors_of, projection  # noqa: E402
 from models.tuning import Tuning, tune  # noqa: E402
 
-PRIORS: tuple[Prior, ...] = ("distance", "w_gaussian", "style_gaussian")
+PRIORS: tuple[Prior, ...] = ("none", "w_gaussian", "style_gaussian")
 
 
 class Bench:
@@ -53,8 +56,7 @@ class Bench:
         self.directions = [load_direction(folder / f"{n}.safetensors") for n in asked.attributes]
         self.target = renders(self, asked.count, asked.seed).to(device)
         # What one standard deviation of each attribute is, over the model's own pictures.
-        own = self.generator.broadcast(sample_w(self.generator, 64, seed=3))
-        self.unit: Tensor = self.scores(own).std(0)
+        self.unit = spreads(self.generator, self.net, seed=3)
 
     def tell(self, figure: str, **values: object) -> None:
         """One line of JSON."""
@@ -63,10 +65,7 @@ class Bench:
 
     def scores(self, codes: "Tensor") -> "Tensor":
         """What the feature network reads in the pictures of w_plus codes, [N, K]."""
-        with torch.no_grad():
-            drawn = [self.generator.synthesize(c).clamp(-1, 1) for c in torch.split(codes, 8)]
-            read: Tensor = torch.cat([score_attributes(self.net, picture) for picture in drawn])
-            return read
+        return read_codes(self.generator, self.net, codes, "w_plus")
 
     def starts(self, target: "Tensor") -> "Tensor":
         """The encoder's codes."""
@@ -84,16 +83,6 @@ def renders(bench: Bench, count: int, seed: int) -> "Tensor":
     return render(factors, coarse, fine, bench.generator.resolution).image
 
 
-def kolmogorov(x: "Tensor") -> "Tensor":
-    """The distance of Kolmogorov and Smirnov of each column [N, D] from its own normal, [D]."""
-    ordered = ((x - x.mean(0)) / x.std(0).clamp(min=1e-8)).sort(0).values.double()
-    normal = torch.special.ndtr(ordered)
-    steps = torch.arange(1, len(x) + 1, dtype=torch.float64, device=x.device)[:, None] / len(x)
-    above, below = (steps - normal).amax(0), (normal - steps + 1 / len(x)).amax(0)
-    distance: Tensor = torch.maximum(above, below)
-    return distance
-
-
 def gaussianity(bench: Bench) -> None:
     """Which space is Gaussian, over 10,000 codes."""
     w = sample_w(bench.generator, bench.asked.samples, seed=1)
@@ -102,7 +91,7 @@ def gaussianity(bench: Bench) -> None:
             [bench.generator.styles(bench.generator.broadcast(p)) for p in torch.split(w, 2000)]
         )
     for name, x in (("W", w), ("v", unfold(w)), ("S", styles)):
-        distance, z = kolmogorov(x), (x - x.mean(0)) / x.std(0).clamp(min=1e-8)
+        distance, z = ks_against_normal(x), (x - x.mean(0)) / x.std(0).clamp(min=1e-8)
         bench.tell(
             "gaussianity",
             space=name,
@@ -118,54 +107,60 @@ def gaussianity(bench: Bench) -> None:
         )
 
 
-def edited(bench: Bench, codes: "Tensor", direction: StoredDirection) -> tuple[float, float]:
-    """How far one deviation of an edit moves its attribute, and the others, both in deviations."""
-    column = bench.net.attributes.index(direction.name)
-    with torch.no_grad():
-        moved, _ = move(bench.generator, codes, "w_plus", [(direction, 1.0)])
-    change = (bench.scores(moved) - bench.scores(codes)) / bench.unit
-    others = torch.arange(change.shape[1], device=change.device) != column
-    return float(change[:, column].mean()), float(change[:, others].abs().mean())
-
-
 def edit_quality(bench: Bench, codes: "Tensor") -> dict[str, float]:
-    """The same over all directions: attribute change, and how much of it others move."""
-    pairs = [edited(bench, codes, direction) for direction in bench.directions]
-    wanted, others = (sum(side) / len(pairs) for side in zip(*pairs, strict=True))
-    dependency = others / max(1e-6, abs(wanted))
+    """What edits of one deviation do, over all directions.
+
+    `attribute_change`: to the attribute they mean, in its deviations. `others_moved`: to all
+    others, the attribute dependency. `dependency`: the second over the first.
+    """
+    before = bench.scores(codes)
+    rows = []
+    for direction in bench.directions:
+        with torch.no_grad():
+            moved, _ = move(bench.generator, codes, "w_plus", [(direction, 1.0)])
+        column = bench.net.attributes.index(direction.name)
+        seen = dependency(before, bench.scores(moved), bench.unit, column)
+        rows.append((seen.reached, seen.mean))
+    wanted, others = (sum(side) / len(rows) for side in zip(*rows, strict=True))
     return {
         "attribute_change": round(wanted, 4),
         "others_moved": round(others, 4),
-        "dependency": round(dependency, 4),
+        "dependency": round(others / max(1e-6, abs(wanted)), 4),
     }
 
 
 def priors(bench: Bench) -> None:
-    """Fidelity against edit quality, for each prior and weight."""
-    own = bench.generator.broadcast(sample_w(bench.generator, len(bench.target), seed=2))
-    bench.tell("priors", prior="(own codes)", **edit_quality(bench, own))
-    start = start_code(bench.generator, bench.starts(bench.target), "w_plus")
-    yardstick = distance_from(bench.generator, "style_gaussian", "w_plus")
-    runs: list[tuple[Prior, float]] = [("none", 0.0)]
-    runs += [(prior, weight) for prior in PRIORS for weight in bench.asked.weights if weight]
-    for prior, weight in runs:
-        recipe = Recipe(steps=bench.asked.steps, prior=prior, prior_weight=weight)
-        begun = time.perf_counter()
-        found = descend(bench.generator, bench.net, bench.target, start, recipe)
-        seconds = time.perf_counter() - begun
+    """Fidelity against edit quality, for each prior and weight, beside the model's own codes."""
+    generator, count = bench.generator, len(bench.target)
+    yardstick = distance_from(generator, "style_gaussian", "w_plus")
+
+    def apart(codes: "Tensor") -> float:
         with torch.no_grad():
-            distance = yardstick(found.data, bench.generator.styles(found.data))
-        bench.tell(
-            "priors",
-            prior=prior,
-            weight=weight,
-            renders=len(bench.target),
-            steps=bench.asked.steps,
-            psnr=round(float(psnr(found.picture, bench.target).mean()), 3),
-            style_distance=round(float(distance.mean()), 4),
-            seconds_per_item=round(seconds / len(bench.target), 2),
-            **edit_quality(bench, found.data),
-        )
+            return round(float(yardstick(codes, generator.styles(codes)).mean()), 4)
+
+    own = generator.broadcast(sample_w(generator, count, seed=2))
+    best = edit_quality(bench, own)
+    bench.tell("own", codes=count, style_distance=apart(own), **best)
+    start = start_code(generator, bench.starts(bench.target), "w_plus")
+    for prior in bench.asked.priors:
+        for weight in bench.asked.weights if prior != "none" else [0.0]:
+            recipe = Recipe(steps=bench.asked.steps, prior=prior, prior_weight=weight)
+            begun = time.process_time()
+            found = descend(generator, bench.net, bench.target, start, recipe)
+            seconds = time.process_time() - begun
+            quality = edit_quality(bench, found.data)
+            bench.tell(
+                "priors",
+                prior=prior,
+                weight=weight,
+                renders=count,
+                steps=bench.asked.steps,
+                psnr=round(float(psnr(found.picture, bench.target).mean()), 3),
+                style_distance=apart(found.data),
+                kept=round(quality["attribute_change"] / best["attribute_change"], 4),
+                cpu_seconds_per_item=round(seconds / count, 2),
+                **quality,
+            )
 
 
 def batch(bench: Bench) -> None:
@@ -243,10 +238,12 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--count", type=int, default=200, help="held-out renders")
     parser.add_argument("--samples", type=int, default=10_000, help="codes for gaussianity")
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--tuning-steps", type=int, default=200)
     parser.add_argument("--ranks", type=int, nargs="+", default=[4, 16, 0])
-    parser.add_argument("--weights", type=float, nargs="+", default=[0.1, 0.5, 2.0, 8.0])
+    parser.add_argument("--weights", type=float, nargs="+", default=[0.1, 1.0, 10.0])
+    known = [*PRIORS, "distance"]
+    parser.add_argument("--priors", nargs="+", choices=known, default=list(PRIORS))
     parser.add_argument("--attributes", nargs="+", default=["smile", "yaw", "hair_lightness"])
     parser.add_argument("--seed", type=int, default=987_654)
     asked = parser.parse_args()

@@ -374,14 +374,16 @@ def main() -> None:
     parser.add_argument("--model", default="portraits-128")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--pairs", type=int, default=200)
-    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=["mouth", "hair"])
+    parts = ["pose", *PARTS]
+    parser.add_argument("--parts", nargs="+", choices=parts, default=["pose", "mouth", "hair"])
     parser.add_argument("--degrees", type=float, default=20.0, help="heads are apart at most")
     parser.add_argument("--seed", type=int, default=20_202)
     asked = parser.parse_args()
     with torch.no_grad():
         bench = Bench(asked)
-        poses(bench)
-        for part in asked.parts:
+        if "pose" in asked.parts:
+            poses(bench)
+        for part in (part for part in asked.parts if part in PARTS):
             begun = time.perf_counter()
             curves = sweep(bench, part)
             for (name, how), curve in curves.items():

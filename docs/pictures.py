@@ -15,7 +15,7 @@ ROOT = DOCS.parent
 sys.path.insert(0, str(ROOT))
 
 #: What all pictures of the page may weigh together.
-BUDGET_BYTES = 1_000_000
+BUDGET_BYTES = 400_000
 
 
 @dataclass(frozen=True, slots=True)

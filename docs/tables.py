@@ -120,16 +120,20 @@ def inversion() -> str:
     rows = [
         (
             line["prior"],
-            line.get("weight", ""),
-            line.get("psnr", ""),
-            line.get("style_distance", ""),
-            line["attribute_change"],
-            line["dependency"],
+            line["weight"] or "",
+            f"{line['psnr']:.2f}",
+            f"{line['style_distance']:.2f}",
+            f"{line['kept']:.0%}",
+            f"{line['dependency']:.3f}",
         )
         for line in found
     ]
-    head = ("prior", "weight", "PSNR dB", "distance of styles", "attribute change", "dependency")
-    return table(head, rows)
+    for line in lines("inversion", "own")[:1]:
+        beside = f"{line['style_distance']:.2f}", "100%", f"{line['dependency']:.3f}"
+        rows.append(("own codes", "", "", *beside))
+    head = ("prior", "weight", "PSNR dB", "distance of styles", "edit kept", "dependency")
+    told = table(head, rows)
+    return f"{told}\n\n{found[0]['renders']} renders, {found[0]['steps']} steps." if found else told
 
 
 def gaussianity() -> str:
@@ -138,8 +142,8 @@ def gaussianity() -> str:
         (
             line["space"],
             line["channels"],
-            line["ks_mean"],
-            line["ks_worst"],
+            f"{line['ks_mean']:.3f}",
+            f"{line['ks_worst']:.3f}",
             f"{line['share_not_rejected_at_1_percent']:.1%}",
         )
         for line in lines("inversion", "gaussianity")

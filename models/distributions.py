@@ -46,6 +46,20 @@ def ks_against_clipped_uniform(x: Tensor, low: Tensor, high: Tensor, margin: flo
     return torch.maximum(*apart)
 
 
+def ks_against_normal(x: Tensor) -> Tensor:
+    """The same between samples and the normal of their own mean and deviation.
+
+    Fitting brings it below what a given normal would have: it is for comparing samples.
+    Shapes: x [N, K] -> [K].  Raises: ModelError if there are fewer than two samples.
+    """
+    _need(x, least=2)
+    x = x.double()
+    ordered = ((x - x.mean(0)) / x.std(0).clamp_min(1e-12)).sort(0).values
+    normal = torch.special.ndtr(ordered)
+    reached = torch.arange(1, len(x) + 1, device=x.device)[:, None] / len(x)
+    return torch.maximum((reached - normal).amax(0), (normal - reached).amax(0) + 1 / len(x))
+
+
 def frechet_distance(a: Tensor, b: Tensor) -> float:
     """The squared Frechet distance between the Gaussians of two samples of vectors.
 

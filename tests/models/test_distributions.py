@@ -1,5 +1,7 @@
 """Distances of distributions against closed forms and by hand."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from models.distributions import (
     auc,
     frechet_distance,
     ks_against_clipped_uniform,
+    ks_against_normal,
     ks_distance,
     r_squared,
 )
@@ -50,6 +53,24 @@ def test_evenly_spread_numbers_are_uniform_and_squares_are_not() -> None:
     even, squared = ks_against_clipped_uniform(x, low, high).tolist()
     assert even == pytest.approx(0, abs=1e-3)
     assert squared == pytest.approx(0.25, abs=2e-3)  # sqrt(x) - x is greatest at a quarter
+
+
+def test_a_normal_is_normal_whatever_its_scale_and_evenly_spread_numbers_are_not() -> None:
+    normal = torch.special.ndtri(evenly(1000))
+    x = torch.cat([normal, 7 * normal - 40, evenly(1000)], 1)
+    distance = ks_against_normal(x).tolist()
+    assert distance[:2] == pytest.approx([0, 0], abs=2e-3)
+    # By hand: u = 1/2 + t of a uniform against a normal of deviation sqrt(1/12); at its greatest
+    # the density of the normal is 1.
+    t = (2 * math.log(math.sqrt(12 / (2 * math.pi)))) ** 0.5 / math.sqrt(12)
+    known = abs(float(torch.special.ndtr(torch.tensor(t * math.sqrt(12)))) - (0.5 + t))
+    assert distance[2] == pytest.approx(known, abs=2e-3)
+
+
+def test_ks_against_a_normal_by_hand() -> None:
+    x = torch.tensor([[-1.0], [1.0]])  # the normal has 0.24 below the first, where half is reached
+    below = float(torch.special.ndtr(torch.tensor(-1 / math.sqrt(2))))
+    assert float(ks_against_normal(x)) == pytest.approx(0.5 - below)
 
 
 def test_readings_clamped_to_an_end_count_unless_the_end_has_a_lump() -> None:
