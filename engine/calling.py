@@ -13,7 +13,7 @@ from engine.dag import Step
 from engine.errors import OpError
 from engine.jobs import Job
 from engine.keys import canonical
-from engine.op import OpSpec
+from engine.op import SILENT, OpSpec, Progress
 from engine.own_ops import own_module
 from engine.values import (
     Network,
@@ -76,7 +76,9 @@ def group_key(loaded: Loaded) -> tuple[object, ...]:
     return (canonical(dict(loaded.job.settings)), networks, wires)
 
 
-def call(step: Step, batch: Sequence[Loaded], size: int, scratch: str) -> list[Ports]:
+def call(
+    step: Step, batch: Sequence[Loaded], size: int, scratch: str, progress: Progress = SILENT
+) -> list[Ports]:
     """Call a step's op once on a batch and split the answer into items.
 
     A `fixed` op gets `size` items, the last one repeated; the extra results are dropped.
@@ -86,7 +88,7 @@ def call(step: Step, batch: Sequence[Loaded], size: int, scratch: str) -> list[P
     if step.op.options.fixed:
         padded += [batch[-1]] * (size - len(batch))
     function = find_function(step.op)
-    returned = function(**arguments(step.op, padded, scratch))
+    returned = function(**arguments(step.op, padded, scratch, progress))
     ports = _ports(step.op, returned, len(padded))
     if len(padded) == 1:
         return [ports]
@@ -95,7 +97,9 @@ def call(step: Step, batch: Sequence[Loaded], size: int, scratch: str) -> list[P
     ]
 
 
-def arguments(op: OpSpec, batch: Sequence[Loaded], scratch: str) -> dict[str, Any]:
+def arguments(
+    op: OpSpec, batch: Sequence[Loaded], scratch: str, progress: Progress = SILENT
+) -> dict[str, Any]:
     """Make the keyword arguments of a call: wires stacked, networks, settings, seeds, texts."""
     first = batch[0]
     filled: dict[str, Any] = dict(first.job.settings)
@@ -116,6 +120,8 @@ def arguments(op: OpSpec, batch: Sequence[Loaded], scratch: str) -> dict[str, An
             filled[setting.name] = first.job.members
         elif setting.role == "scratch":
             filled[setting.name] = scratch
+        elif setting.role == "progress":
+            filled[setting.name] = progress
     return filled
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 Counts = Mapping[str, Mapping[str, int]]
+NOTHING: Mapping[str, float] = {}
 LINE_EVERY_S = 30.0
 #: Lines about single items before the rest is left to the report.
 MOST_ITEM_LINES = 20
@@ -67,21 +68,21 @@ class Screen:
         elif self._item_lines == MOST_ITEM_LINES + 1:
             self.say("... more of these are in the report")
 
-    def show(self, counts: Counts) -> None:
-        """Show how far every step is."""
+    def show(self, counts: Counts, under_way: Mapping[str, float] = NOTHING) -> None:
+        """Show how far every step is, with what is done of the items under way."""
         if self._bars is not None:
-            self._move_bars(counts)
+            self._move_bars(counts, under_way)
         elif time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + LINE_EVERY_S
-            self.say(progress_line(counts, time.monotonic() - self._started))
+            self.say(progress_line(counts, time.monotonic() - self._started, under_way))
 
-    def _move_bars(self, counts: Counts) -> None:
+    def _move_bars(self, counts: Counts, under_way: Mapping[str, float]) -> None:
         assert self._bars is not None
         for name, count in counts.items():
             if name not in self._tasks:
                 self._tasks[name] = self._bars.add_task(name, total=None, aside="")
             aside = f"{number(count['quarantined'])} set aside" if count["quarantined"] else ""
-            finished = count["items"] - count["to_run"]
+            finished = count["items"] - count["to_run"] + _parts(name, count, under_way)
             self._bars.update(
                 self._tasks[name], total=count["items"], completed=finished, aside=aside
             )
@@ -120,23 +121,34 @@ def _bars(console: "Console") -> "Progress":
     )
 
 
-def progress_line(counts: Counts, seconds: float) -> str:
-    """Write how far a run is on one line, for logs: unfinished steps, rate, time left."""
+def _parts(name: str, count: Mapping[str, int], under_way: Mapping[str, float]) -> float:
+    """How many of a step's unfinished items are done by parts."""
+    return min(under_way.get(name, 0.0), count["to_run"])
+
+
+def progress_line(counts: Counts, seconds: float, under_way: Mapping[str, float] = NOTHING) -> str:
+    """Write how far a run is on one line, for logs: unfinished steps, rate, time left.
+
+    A step whose items take long tells parts of them: "strip 0/1 + 37%".
+    """
+    parts = {name: _parts(name, count, under_way) for name, count in counts.items()}
+    begun = sum(parts.values())
     items = sum(count["items"] for count in counts.values())
     left = sum(count["to_run"] for count in counts.values())
-    done = sum(count["done"] for count in counts.values())
+    done = sum(count["done"] for count in counts.values()) + begun
     aside = sum(count["quarantined"] for count in counts.values())
-    parts = [
+    told = [
         f"{name} {number(count['items'] - count['to_run'])}/{number(count['items'])}"
+        + (f" + {parts[name]:.0%}" if parts[name] else "")
         for name, count in counts.items()
         if count["to_run"]
     ]
     rate = done / seconds if seconds > 0 else 0.0
-    if rate:
-        parts.append(f"{rate:.1f} items/s")
+    if rate >= 0.05:
+        told.append(f"{rate:.1f} items/s")
     if rate and left:
-        parts.append(f"about {duration(left / rate)} left")
+        told.append(f"about {duration((left - begun) / rate)} left")
     if aside:
-        parts.append(f"{plural(aside, 'item')} set aside")
+        told.append(f"{plural(aside, 'item')} set aside")
     head = f"{time.strftime('%H:%M:%S')} {number(items - left)}/{number(items)}"
-    return " · ".join([head, *parts])
+    return " · ".join([head, *told])

@@ -3,19 +3,24 @@
 A worker can die in the middle of anything: a segfault in a decoder, the kernel's out-of-memory
 killer, an op that never returns. Before it touches items it appends their numbers to a file in the
 run folder; after each flush it appends the pack it wrote. Whoever finds the body reads the file:
-packs are kept, the items that were held are to blame, everything else is innocent.
+packs are kept, the items that were held are to blame, everything else is innocent. Ops that take
+minutes for one item say how far they are; a file beside the journal holds the last word, written
+anew at most twice a second, and the driver looks at it when it moves its bars.
 """
 
 import faulthandler
 import json
 import os
+import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.jobs import ItemId
 
+#: Seconds between two writings of how far an op is.
+ADVANCE_EVERY_S = 0.5
 #: Python writes this line when its watchdog ends the process.
 _WATCHDOG_WORD = "Timeout ("
 
@@ -42,10 +47,12 @@ class Hands:
     notebook) only the journal is kept.
     """
 
-    __slots__ = ("_guard", "_journal", "_trace")
+    __slots__ = ("_advanced", "_guard", "_held", "_journal", "_share", "_trace")
 
     def __init__(self, run_dir: str, chunk: str, *, guard: bool) -> None:
-        journal, trace = _paths(run_dir, chunk)
+        journal, trace, self._share = _paths(run_dir, chunk)
+        self._held: tuple[str, int] = ("", 0)
+        self._advanced: float | None = None
         journal.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
         self._journal = os.open(journal, flags, 0o644)
@@ -62,10 +69,27 @@ class Hands:
     def holding(self, step: str, numbers: Collection[int]) -> Iterator[None]:
         """Hold items of a step: if the process dies meanwhile, they are to blame."""
         self._append({"step": step, "numbers": list(numbers)})
+        self._held = (step, len(numbers))
         try:
             yield
         finally:
             self._append({"free": True})
+            if self._advanced is not None:
+                self._advanced = None
+                self._share.unlink(missing_ok=True)
+
+    def advance(self, share: float) -> None:
+        """Note what share, 0..1, of the items in hand is done; cheap, however often it is said."""
+        now = time.monotonic()
+        if self._advanced is not None and now - self._advanced < ADVANCE_EVERY_S:
+            return
+        self._advanced = now
+        step, items = self._held
+        # Nothing depends on it, so a disk that refuses does no harm; readers never see half of it.
+        with suppress(OSError):
+            fresh = self._share.with_suffix(".new")
+            fresh.write_text(json.dumps({"step": step, "items": share * items}))
+            fresh.replace(self._share)
 
     @contextmanager
     def limited(self, seconds: float | None) -> Iterator[None]:
@@ -91,9 +115,20 @@ class Hands:
         os.close(self._trace)
 
 
-def _paths(run_dir: str, chunk: str) -> tuple[Path, Path]:
+def _paths(run_dir: str, chunk: str) -> tuple[Path, Path, Path]:
     folder = Path(run_dir) / "hands"
-    return folder / f"{chunk}.jsonl", folder / f"{chunk}.trace"
+    return folder / f"{chunk}.jsonl", folder / f"{chunk}.trace", folder / f"{chunk}.share"
+
+
+def under_way(run_dir: Path) -> dict[str, float]:
+    """How many items of each step are done by parts, as far as their ops say: 0.37 of a strip."""
+    done: dict[str, float] = {}
+    for path in sorted((run_dir / "hands").glob("*.share")):
+        # It may be gone by now, or be of a machine whose disk is slow to tell.
+        with suppress(OSError, ValueError):
+            told = json.loads(path.read_text())
+            done[told["step"]] = done.get(told["step"], 0.0) + told["items"]
+    return done
 
 
 def has_begun(run_dir: str, chunk: str) -> bool:
@@ -103,7 +138,7 @@ def has_begun(run_dir: str, chunk: str) -> bool:
 
 def read_grip(run_dir: str, chunk: str) -> Grip | None:
     """Read what a dead worker left of a chunk; None when it had not begun."""
-    journal, trace = _paths(run_dir, chunk)
+    journal, trace, _ = _paths(run_dir, chunk)
     try:
         lines = journal.read_text().splitlines()
     except FileNotFoundError:

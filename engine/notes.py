@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.console import Screen
 from engine.dispatch import Unread
+from engine.hands import under_way
 from engine.jobs import Chunk, ChunkResult, Outcome
 from engine.ledger import Ledger
 from engine.limits import check_failures
@@ -17,6 +18,8 @@ from engine.plan import Board
 from engine.session import Session
 
 SHOW_EVERY_S = 0.2
+#: Seconds between looks at how far long items are.
+LOOK_EVERY_S = 1.0
 #: Runs of up to this many items tell the ledger of all keys' parts, larger ones of new items only.
 EXPLAIN_ALL = 5_000
 
@@ -35,7 +38,8 @@ class Notes:
         self.seconds: defaultdict[str, float] = defaultdict(float)  # of computing, by step
         self.unwritten: list[str] = []  # files that could not be written, and why
         self._costs: defaultdict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
-        self._shown = 0.0
+        self._shown = self._looked = 0.0
+        self._under_way: Mapping[str, float] = {}
         self._small = sum(s.count() for s in session.items.spaces.values()) <= EXPLAIN_ALL
 
     def absorb(self, _chunk: Chunk, result: ChunkResult) -> None:
@@ -82,8 +86,8 @@ class Notes:
     def event(self, kind: str, told: Mapping[str, Any]) -> None:
         """Add a line to the run's story; who presses Ctrl-C hears at once what comes of it."""
         if kind == "draining":
-            under_way = plural(told["chunks"], "chunk")
-            self.screen.warn(f"finishing {under_way} under way; Ctrl-C again stops now")
+            chunks = plural(told["chunks"], "chunk")
+            self.screen.warn(f"finishing {chunks} under way; Ctrl-C again stops now")
         self.ledger.event(kind, **told)
 
     def tick(self, _flying: int) -> None:
@@ -91,7 +95,10 @@ class Notes:
         now = time.monotonic()
         if now - self._shown > SHOW_EVERY_S:
             self._shown = now
-            self.screen.show(self.board.counts())
+            if now - self._looked > LOOK_EVERY_S:
+                self._looked = now
+                self._under_way = under_way(self.session.run_dir)
+            self.screen.show(self.board.counts(), self._under_way)
 
     def remember_paces(self) -> None:
         """Keep what one item of each op took, for the plans of later runs."""

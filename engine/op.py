@@ -7,8 +7,8 @@ Before the star, wires; after the star, settings::
 
 A parameter before the star is a wire (a value type, `T | None` when optional, `Sequence[T]` when it
 gathers an axis) or a model slot (`Network`). A parameter after the star is a setting; a few types
-are filled in by the engine: `Seed`, `Caption`, `Members`, `Scratch`. `@op` only marks the function;
-the registry collects. Pure: no torch, no disk.
+are filled in by the engine: `Seed`, `Caption`, `Members`, `Scratch`, `Progress`. `@op` only
+marks the function; the registry collects. Pure: no torch, no disk.
 """
 
 import inspect
@@ -36,6 +36,24 @@ Seed = NewType("Seed", tuple)  # type: ignore[type-arg]
 Caption = NewType("Caption", tuple)  # type: ignore[type-arg]
 #: A folder that survives kills and is emptied on success; never part of the key.
 Scratch = NewType("Scratch", str)
+
+
+class Progress:
+    """Says how far a call is, as often as the op likes: `progress(3, 40)`. Not part of the key."""
+
+    __slots__ = ("_tell",)
+
+    def __init__(self, tell: Callable[[float], None] | None = None) -> None:
+        self._tell = tell
+
+    def __call__(self, done: float, of: float) -> None:
+        """Say that `done` of `of` steps, tiles or whatever are done."""
+        if self._tell is not None and of > 0:
+            self._tell(min(1.0, max(0.0, done / of)))
+
+
+#: The default of a setting of type Progress: nobody listens.
+SILENT = Progress()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +100,7 @@ class SettingSpec:
     name: str
     annotation: Any
     default: Any
-    role: str = "plain"  # plain | seed | caption | members | scratch | asset:<kind>
+    role: str = "plain"  # plain | seed | caption | members | scratch | progress | asset:<kind>
     required: bool = False
 
 
@@ -249,7 +267,10 @@ _ROLES: dict[Any, str] = {
     Caption: "caption",
     Members: "members",
     Scratch: "scratch",
+    Progress: "progress",
 }
+#: Roles of settings that the engine fills in and no user writes.
+ENGINE_ROLES = ("members", "scratch", "progress")
 
 
 def _setting(name: str, annotation: Any, default: Any) -> SettingSpec:
@@ -258,7 +279,7 @@ def _setting(name: str, annotation: Any, default: Any) -> SettingSpec:
     for part in get_args(annotation) if get_origin(annotation) is Annotated else ():
         if isinstance(part, Asset):
             role = f"asset:{part.kind}"
-    required = default is inspect.Parameter.empty and role not in ("members", "scratch")
+    required = default is inspect.Parameter.empty and role not in ENGINE_ROLES
     return SettingSpec(
         name,
         annotation,

@@ -6,14 +6,13 @@ from itertools import groupby
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from engine.coalesce import ANY, NAME, coalesce_of
-from engine.op import Asset, OpSpec, PortSpec, Range, SettingSpec, WireSpec
+from engine.op import ENGINE_ROLES, Asset, OpSpec, PortSpec, Range, SettingSpec, WireSpec
 from engine.registry import Registry
 
 _ROLES = {
     "seed": "seed: a number, or {shared: number}",
     "caption": 'text, such as "{photo.stem}"',
 }
-_HIDDEN = ("members", "scratch")  # filled in by the engine, never by the user
 
 
 def type_text(annotation: Any) -> str:
@@ -78,7 +77,7 @@ def default_text(setting: SettingSpec) -> str:
 
 def settings_of(spec: OpSpec) -> tuple[SettingSpec, ...]:
     """The settings a user can give."""
-    return tuple(s for s in spec.settings if s.role not in _HIDDEN)
+    return tuple(s for s in spec.settings if s.role not in ENGINE_ROLES)
 
 
 def with_coalesce(registry: Registry) -> Registry:

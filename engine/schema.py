@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from engine import coalesce, settings
 from engine.dag import Json
-from engine.op import OpSpec, SettingSpec
+from engine.op import ENGINE_ROLES, OpSpec, SettingSpec
 from engine.params import TYPE_ALIASES, TYPES
 from engine.registry import Registry
 from engine.spec_parse import METADATA, PRECISIONS
@@ -177,7 +177,7 @@ def _of_op(spec: OpSpec) -> dict[str, Json]:
         | _about(f"{'a sequence of ' if wire.many else ''}{wire.type.__name__}")
         for wire in spec.wires
     }
-    given = [s for s in spec.settings if s.role not in settings.ENGINE_ROLES]
+    given = [s for s in spec.settings if s.role not in ENGINE_ROLES]
     return {
         "in": _block(wires, needed=tuple(w.name for w in spec.wires if not w.optional)),
         "with": _block(
@@ -195,7 +195,7 @@ def _needed(spec: OpSpec) -> list[str]:
 
 def _must(setting: SettingSpec) -> bool:
     """Whether the user must write a setting."""
-    return setting.required and setting.role not in ("seed", *settings.ENGINE_ROLES)
+    return setting.required and setting.role not in ("seed", *ENGINE_ROLES)
 
 
 def _setting(setting: SettingSpec) -> dict[str, Json]:

@@ -16,11 +16,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from engine.dag import Json, holes
 from engine.errors import suggestion
-from engine.op import Asset, OpSpec, Range, SettingSpec
+from engine.op import ENGINE_ROLES, Asset, OpSpec, Range, SettingSpec
 from engine.reading import show
 
-#: Settings that the engine fills in.
-ENGINE_ROLES = ("members", "scratch")
 _SEED = Annotated[int, Range(0, 2**63 - 1)]
 _SEED_SETTING = _SEED | Annotated[dict[Literal["shared"], _SEED], Len(min_length=1)] | None
 _PLAIN_WORDS = {float: "a number", int: "a whole number", str: "text", bool: "true or false"}

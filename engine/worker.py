@@ -31,6 +31,7 @@ from engine.jobs import (
     Program,
     Written,
 )
+from engine.op import Progress
 from engine.records import Record
 from engine.store import write_pack
 from engine.supply import PayloadGoneError, Supply, inputs_of, within
@@ -215,7 +216,7 @@ class _Walk:
             scratch.mkdir(parents=True, exist_ok=True)
         limit = None if step.timeout_s is None else step.timeout_s * len(batch)
         with self.hands.limited(limit):
-            results = call(step, batch, size, str(scratch))
+            results = call(step, batch, size, str(scratch), Progress(self.hands.advance))
         if uses_scratch:
             shutil.rmtree(scratch, ignore_errors=True)
         return results

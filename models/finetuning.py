@@ -7,7 +7,7 @@ learned is a weight delta.  Source: Karras et al. 2020, arXiv:1912.04958 and arX
 
 import copy
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,12 +105,14 @@ def finetune(
     tuning: FineTuning,
     folder: Path | None = None,
     earlier: Delta | None = None,
+    watch: Callable[[int, int], None] | None = None,
 ) -> FineTuned:
     """The delta after which `generator` draws like `pictures`.
 
     With an `earlier` delta the game begins there, and the new delta holds both. Without a
     discriminator to begin with, one of the generator's size learns from nothing. In
     `folder` lies what is needed to go on after a kill; a resumed run equals an undisturbed one.
+    `watch` is told, after every step, how many of how many are done.
 
     Shapes: pictures uint8 [N, 3, R, R] or float in -1..1.
     Raises: ModelError if the generator has no digest, a layer or the pictures do not fit, or the
@@ -131,6 +133,8 @@ def finetune(
     with torch.enable_grad():
         while game.step < tuning.steps:
             _play(game, pictures, tuning)
+            if watch is not None:
+                watch(game.step, tuning.steps)
             if saved is not None and time.monotonic() - last > _SAVE_EVERY_S:
                 last = time.monotonic()
                 partial = saved.with_suffix(".tmp")

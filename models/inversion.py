@@ -6,7 +6,7 @@ what is left of the batch is all that is drawn from then on.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +19,9 @@ from models.metrics import psnr, pyramid_l1
 from models.perceptual import FeatureNet, perceptual_distance
 from models.priors import CodeScale, Prior, code_scale, distance_from
 from models.stylegan2 import Generator
+
+#: Told how many steps of how many are done.
+Watch = Callable[[int, int], None]
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 
@@ -108,11 +111,13 @@ def descend(
     recipe: Recipe,
     seeds: Sequence[int] = (),
     together: int | None = None,
+    watch: Watch | None = None,
 ) -> Inverted:
     """Codes whose pictures come nearest to `target`, from `start`.
 
     `seeds`, one per item, are for exploration. `together` items are drawn at once: by default one
-    on a CPU, where a batch gains nothing and would change the rounding, and all on a GPU.
+    on a CPU, where a batch gains nothing and would change the rounding, and all on a GPU. `watch`
+    is told, before every step, how many of how many are done.
 
     Shapes: target [N, 3, R, R] at the generator's resolution; start as `recipe.space` has it.
     Raises: ModelError if the prior does not fit the space, or nothing would be compared.
@@ -124,6 +129,8 @@ def descend(
     climb = _Climb(generator, start, recipe, tuple(seeds) or (0,) * len(start))
     with torch.enable_grad():
         for step in range(recipe.steps + 1):  # one look more than there are moves
+            if watch is not None:
+                watch(step, recipe.steps)
             parts = torch.split(climb.active, size) if len(climb.active) else ()
             looks = [_look(climb, net, target[part], part, step) for part in parts]
             if not looks:

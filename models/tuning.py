@@ -6,7 +6,7 @@ go on working. Source: Roich et al. 2021, arXiv:2106.05744.
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal, cast
 
@@ -76,10 +76,12 @@ def tune(
     target: Tensor,
     tuning: Tuning,
     earlier: Delta | None = None,
+    watch: Callable[[int, int], None] | None = None,
 ) -> Tuned:
     """The delta after which `generator` draws `target` from `styles`; the best step is kept.
 
-    With an `earlier` delta tuning goes on from there, and the new delta holds both.
+    With an `earlier` delta tuning goes on from there, and the new delta holds both. `watch` is
+    told, before every step, how many of how many are done.
 
     Shapes: styles [1, S]; target [1, 3, R, R].
     Raises: ModelError if the generator has no digest, a layer does not exist, nothing compares.
@@ -93,6 +95,8 @@ def tune(
     best, kept, taken, before = math.inf, _snapshot(changes), 0, 0.0
     with torch.enable_grad():
         for step in range(tuning.steps + 1):
+            if watch is not None:
+                watch(step, tuning.steps)
             which = [step % _ANCHORS] if tuning.locality else []
             pictures = bent.synthesize_styles(torch.cat([styles, anchors.styles[which]]))
             near = _near(pictures[:1], target, net, tuning) + _colour(bent, tuning)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from engine.errors import OpError
-from engine.op import Range, Scratch, Seed, op
+from engine.op import SILENT, Progress, Range, Scratch, Seed, op
 from engine.values import Image, Network, Scalar
 from ops.given import carrying, checked, square
 
@@ -63,6 +63,7 @@ def finetune(  # noqa: PLR0913 (settings are declared here and nowhere else)
     rank: Annotated[int, Range(0)] = 0,
     seed: Seed = Seed(()),  # noqa: B008 (a NewType call is the empty tuple itself)
     scratch: Scratch = Scratch(""),  # noqa: B008
+    progress: Progress = SILENT,
 ) -> FinetunedGenerator:
     """Teach a generator to draw like a folder of pictures, against a discriminator.
 
@@ -111,7 +112,9 @@ def finetune(  # noqa: PLR0913 (settings are declared here and nowhere else)
     )
     earlier = deltas.unpack(model.delta, model.digest) if model.delta else None
     with checked():
-        found = learn(base, judge, pictures, tuning, Path(scratch) if scratch else None, earlier)
+        found = learn(
+            base, judge, pictures, tuning, Path(scratch) if scratch else None, earlier, progress
+        )
     tuned = carrying(model, found.packed)
     return FinetunedGenerator(
         tuned,

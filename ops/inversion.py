@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from engine.errors import ItemError, OpError
-from engine.op import Range, Seed, op
+from engine.op import SILENT, Progress, Range, Seed, op
 from engine.values import Image, Latent, Network, Scalar, Space
 from ops.given import features_of, square
 
@@ -65,6 +65,7 @@ def invert(  # noqa: PLR0913 (settings are declared here and nowhere else)
     patience: Annotated[int, Range(1)] | None = None,
     stop_psnr: float | None = None,
     seed: Seed = Seed(()),  # noqa: B008 (a NewType call is the empty tuple itself)
+    progress: Progress = SILENT,
 ) -> Inversion:
     """Find the code from which the generator draws a picture.
 
@@ -127,7 +128,7 @@ def invert(  # noqa: PLR0913 (settings are declared here and nowhere else)
         found = (
             _drawn(generator, start, recipe.space)
             if way == "encoder"
-            else descend(generator, net, target, start, recipe, tuple(seed))
+            else descend(generator, net, target, start, recipe, tuple(seed), watch=progress)
         )
     except ModelError as error:
         raise OpError(f"model '{model.name}': {error}") from error

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from engine.errors import OpError
-from engine.op import Members, Range, Seed, op
+from engine.op import SILENT, Members, Progress, Range, Seed, op
 from engine.values import Image, Latent, Network, Space, check_family
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def weave_panorama(  # noqa: PLR0913 (settings are declared here and nowhere els
     smooth: Annotated[float, Range(0, 10)] = 0.0,
     tile: Annotated[int, Range(0)] = 0,
     seed: Seed = Seed(()),  # noqa: B008 (a NewType call is the empty tuple itself)
+    progress: Progress = SILENT,
 ) -> Image:
     """Draw codes side by side as one picture in which each turns into the next, without seams.
 
@@ -66,13 +67,14 @@ def weave_panorama(  # noqa: PLR0913 (settings are declared here and nowhere els
             styles = _styles(generator, codes, psi, smooth)
             if stitch == "soat":
                 _only_as_published(axis, closed, transition)
-                return Image(_joined(weave_spans(generator, styles, field)))
+                return Image(_joined(weave_spans(generator, styles, field), len(styles), progress))
             shut = (closed and axis != "vertical", closed and axis != "horizontal")
             strip = Panorama(generator, styles, rows, wide, field, transition, *shut)
-            picture = torch.empty(1, 3, *strip.size_px)
+            picture, done = torch.empty(1, 3, *strip.size_px), 0
             for place, drawn in strip.tiles(tile or None):
                 into = picture[:, :, place.top : place.bottom, place.left : place.right]
                 into.copy_(drawn.clamp_(-1, 1))
+                progress(done := done + into.numel(), picture.numel())
         except models.ModelError as error:
             raise OpError(str(error)) from error
     return Image(picture)
@@ -103,11 +105,15 @@ def _only_as_published(axis: str, closed: bool, transition: float) -> None:
         )
 
 
-def _joined(pieces: "Iterator[Tensor]") -> "Tensor":
+def _joined(pieces: "Iterator[Tensor]", codes: int, progress: Progress) -> "Tensor":
     """Pieces of a strip as one picture in main memory."""
     import torch
 
-    return torch.cat([piece.clamp(-1, 1).cpu() for piece in pieces], 3)
+    drawn = []
+    for piece in pieces:
+        drawn.append(piece.clamp(-1, 1).cpu())
+        progress(len(drawn), codes - 1)
+    return torch.cat(drawn, 3)
 
 
 def _styles(generator: "Generator", codes: Sequence[Latent], psi: float, smooth: float) -> "Tensor":

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from engine.errors import ItemError, OpError
-from engine.op import Range, Seed, op
+from engine.op import SILENT, Progress, Range, Seed, op
 from engine.values import Image, Latent, Network, Scalar, check_family
 from ops.given import carrying, features_of, square
 
@@ -51,6 +51,7 @@ def tune_generator(  # noqa: PLR0913 (settings are declared here and nowhere els
     rows: Rows = "all",
     stop_psnr: float = 38.0,
     seed: Seed = Seed(()),  # noqa: B008 (a NewType call is the empty tuple itself)
+    progress: Progress = SILENT,
 ) -> TunedGenerator:
     """Bend a generator until it draws a photo from the photo's code (pivotal tuning).
 
@@ -99,7 +100,7 @@ def tune_generator(  # noqa: PLR0913 (settings are declared here and nowhere els
     target = square(image.data, base.resolution).to(model.device)
     styles = to_styles(base, latent.data.to(model.device), latent.space).detach()
     earlier = deltas.unpack(model.delta, model.digest) if model.delta else None
-    found = tune(base, net, styles, target, tuning, earlier)
+    found = tune(base, net, styles, target, tuning, earlier, progress)
     if not math.isfinite(found.after):
         message = f"tuning broke down at step {found.steps}: lower learning_rate"
         raise ItemError("not_finite", message, item=0)

@@ -17,6 +17,15 @@ def test_a_line_tells_what_is_left_and_how_long_it_takes() -> None:
     assert "1 item set aside" in line
 
 
+def test_a_line_tells_parts_of_long_items() -> None:
+    strip = {"items": 2, "done": 1, "cached": 0, "quarantined": 0, "skipped": 0, "to_run": 1}
+    line = progress_line({"strip": strip}, 150.0, {"strip": 0.5, "gone": 3.0})
+    assert "strip 1/2 + 50%" in line
+    assert "about 50 s left" in line  # one and a half took 150 s
+    assert "items/s" not in line
+    assert "+" not in progress_line({"strip": strip}, 150.0)
+
+
 def test_everything_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     with Screen() as screen:
         screen.say("[bold] is not markup")

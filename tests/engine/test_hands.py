@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from engine.hands import Hands, forget, read_grip
+import pytest
+
+from engine.hands import ADVANCE_EVERY_S, Hands, forget, read_grip, under_way
 
 
 def in_another_process(work: Callable[[str], None], run_dir: Path) -> int | None:
@@ -36,6 +38,49 @@ def hang_holding(run_dir: str) -> None:
     hands = Hands(run_dir, "c1", guard=True)
     with hands.holding("a", [7]), hands.limited(0.3):
         ctypes.PyDLL(None).sleep(60)  # never lets the interpreter go
+
+
+def test_parts_of_items_are_told_while_they_are_held(tmp_path: Path) -> None:
+    one, two = (Hands(str(tmp_path), name, guard=False) for name in ("c1", "c2"))
+    with one.holding("strip", [0]), two.holding("strip", [1, 2]):
+        assert under_way(tmp_path) == {}
+        one.advance(0.5)
+        two.advance(0.25)
+        assert under_way(tmp_path) == {"strip": 1.0}
+    assert under_way(tmp_path) == {}
+    one.close()
+    two.close()
+
+
+def test_an_op_that_never_stops_talking_writes_little(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = 0.0
+    monkeypatch.setattr("engine.hands.time.monotonic", lambda: clock)
+    hands = Hands(str(tmp_path), "c1", guard=False)
+    seen = set()
+    with hands.holding("strip", [0]):
+        for tick in range(1001):
+            clock = tick / 1000 * 4 * ADVANCE_EVERY_S
+            hands.advance(tick / 1000)
+            seen.add(under_way(tmp_path)["strip"])
+    assert sorted(seen) == [0, 0.25, 0.5, 0.75, 1]
+    hands.close()
+
+
+def test_parts_of_a_dead_worker_are_forgotten_with_its_journal(tmp_path: Path) -> None:
+    hands = Hands(str(tmp_path), "c1", guard=False)
+    with hands.holding("strip", [0]):
+        hands.advance(0.5)
+        forget(str(tmp_path), "c1")
+        assert under_way(tmp_path) == {}
+    hands.close()
+
+
+def test_half_a_word_is_no_word(tmp_path: Path) -> None:
+    (tmp_path / "hands").mkdir()
+    (tmp_path / "hands" / "c1.share").write_text('{"step": "st')
+    assert under_way(tmp_path) == {}
 
 
 def test_a_killed_worker_leaves_its_packs_and_the_guilty(tmp_path: Path) -> None:

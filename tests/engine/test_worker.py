@@ -7,6 +7,7 @@ import pytest
 
 from engine import when
 from engine.dag import Ref, Step, When, Wire
+from engine.hands import under_way
 from engine.jobs import (
     Chunk,
     ChunkResult,
@@ -207,6 +208,14 @@ def test_a_scratch_folder_survives_a_failure_and_goes_with_success(program: Prog
     assert values_of(run(program, [step("s", "slow_training")], [one]), "s") == ["op_error"]
     assert values_of(run(program, [step("s", "slow_training")], [one]), "s") == [2]
     assert list((Path(program.store_root) / "scratch").iterdir()) == []
+
+
+def test_a_long_call_says_how_far_it_is(program: Program) -> None:
+    settings = {"run_dir": program.run_dir}
+    jobs = [job("t", number, FromScalar(0), settings=settings) for number in range(2)]
+    result = run(program, [step("t", "telling")], jobs)
+    assert values_of(result, "t") == [0.5, 0.5]  # a quarter of two items
+    assert under_way(Path(program.run_dir)) == {}
 
 
 def test_pictures_are_written_and_read_back_from_the_store(program: Program) -> None:

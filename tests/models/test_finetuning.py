@@ -49,6 +49,13 @@ def test_codes_mean_the_same_to_what_comes_out() -> None:
     check_pair(GENERATOR, tuned, ("base", "tuned"))
 
 
+def test_it_is_told_how_many_steps_are_done(tmp_path: Path) -> None:
+    said: list[tuple[int, int]] = []
+    tuning = replace(QUICK, steps=2)
+    finetune(GENERATOR, None, RED, tuning, tmp_path, watch=lambda *told: said.append(told))
+    assert said == [(1, 2), (2, 2)]
+
+
 def test_no_steps_change_nothing() -> None:
     found = finetune(GENERATOR, None, RED, replace(QUICK, steps=0))
     assert unpack(found.packed).tensors == {}

@@ -36,6 +36,14 @@ def test_own_pictures_are_found_again(space: str) -> None:
     assert (after > before + 8).all()
 
 
+def test_it_is_told_how_many_steps_are_done() -> None:
+    said: list[tuple[int, int]] = []
+    recipe = replace(QUICK, steps=4)
+    start = mean_start(GENERATOR, 3).mean(1)
+    descend(GENERATOR, None, TARGET, start, recipe, watch=lambda *told: said.append(told))
+    assert said == [(step, 4) for step in range(5)]
+
+
 def test_an_item_is_found_alone_as_among_others() -> None:
     start = start_code(GENERATOR, mean_start(GENERATOR, 3), "w")
     together = descend(GENERATOR, None, TARGET, start, QUICK)

@@ -48,6 +48,13 @@ def test_codes_mean_the_same_to_the_tuned_generator() -> None:
     assert torch.equal(tuned.styles(w_plus), GENERATOR.styles(w_plus))
 
 
+def test_it_is_told_how_many_steps_are_done() -> None:
+    said: list[tuple[int, int]] = []
+    tuning = replace(QUICK, steps=3)
+    tune(GENERATOR, None, STYLES, TARGET, tuning, watch=lambda *told: said.append(told))
+    assert said == [(step, 3) for step in range(4)]
+
+
 def test_no_steps_change_nothing() -> None:
     found = tune(GENERATOR, None, STYLES, TARGET, replace(QUICK, steps=0))
     assert torch.equal(shown(found.packed), GENERATOR.synthesize_styles(STYLES))

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
 
 from engine.errors import OpError
-from engine.op import Members, Seed
+from engine.op import Members, Progress, Seed
 from engine.values import Latent, Network, split
 from models.canvas import noise_field
 from models.panorama import Panorama, smoothed
@@ -46,6 +47,16 @@ def test_tiles_are_no_matter_of_the_picture(
     whole = weave_panorama(codes, model, tile=1024)
     made = weave_panorama(codes, model, tile=tile)
     torch.testing.assert_close(made.data, whole.data, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("stitch", ["exact", "soat"])
+def test_it_says_how_far_it_is(
+    model: Network, codes: Sequence[Latent], stitch: Literal["exact", "soat"]
+) -> None:
+    said: list[float] = []
+    weave_panorama(codes, model, stitch=stitch, tile=32, progress=Progress(said.append))
+    pieces = {"exact": 5, "soat": 4}[stitch]
+    assert said == pytest.approx([(k + 1) / pieces for k in range(pieces)])
 
 
 def test_layouts(model: Network, codes: Sequence[Latent]) -> None:
