@@ -291,6 +291,25 @@ def report(*, out: Path, **_: Any) -> int:
     return 0
 
 
+@cli.command()
+@click.argument("picture", type=A_FILE)
+@click.option(
+    "--among",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    multiple=True,
+    help="A folder of earlier outputs: go on through those the picture was made of.",
+)
+@AS_JSON
+@VERBOSE
+def lineage(*, picture: Path, among: tuple[Path, ...], as_json: bool, **_: Any) -> int:
+    """Draw what PICTURE was made of, back to photos and seeds, from what the file itself tells."""
+    from engine.ancestry import read_ancestry
+
+    found = read_ancestry(picture, among)
+    print(json.dumps(found.as_json()) if as_json else found.as_text())
+    return 0
+
+
 @cli.command("retry-failed")
 @what
 @how_much

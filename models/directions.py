@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from models.code_files import read_value
 from models.codes import Space, choose_rows, spread, to_styles
 from models.errors import ModelError
 from models.perceptual import FeatureNet
@@ -70,12 +70,7 @@ def load_direction(path: str | Path) -> StoredDirection:
 
 @lru_cache(maxsize=256)
 def _load(path: str, _modified: int) -> StoredDirection:
-    with safe_open(path, "pt") as file:
-        header = json.loads((file.metadata() or {}).get(_KEY, "{}"))
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if (header.get("type"), header.get("version")) != ("Direction", _VERSION):
-        raise ValueError(f"it holds {header.get('type', 'something else')}")
-    fields: dict[str, Any] = header["fields"]
+    fields, tensors = read_value(path, "Direction")
     return StoredDirection(
         data=tensors["data"][0].float(),
         sigma=float(tensors["sigma"][0]),

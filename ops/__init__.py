@@ -7,6 +7,7 @@ OP_MODULES = (
     "ops.images",
     "ops.align",
     "ops.codes",
+    "ops.breeding",
     "ops.synthesis",
     "ops.panorama",
     "ops.inversion",

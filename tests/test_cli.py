@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import run_workflow
+from engine.provenance import with_metadata
 from run_workflow import main
 
 GOOD = """\
@@ -157,3 +158,18 @@ def test_an_asset_is_found_beside_its_model(tmp_path: Path) -> None:
     assert found == str(tmp_path / "own.safetensors")
     with pytest.raises(Exception, match=r"\(smile\).*did you mean 'smile'"):
         run_workflow.find_asset("directions", "smlie", str(tmp_path), model)
+
+
+def test_the_lineage_of_a_file_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = {"op": "average", "step": "mean", "inputs": {"codes": [{"value": 3}]}}
+    header = json.dumps({"__metadata__": {"latentloom": "{}"}}).encode()
+    text = json.dumps({"made": made})
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(with_metadata(len(header).to_bytes(8, "little") + header, text))
+    assert main(["lineage", str(path)]) == 0
+    assert capsys.readouterr().out == "x.safetensors\n└─ mean (average) codes 3\n"
+    assert main(["lineage", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["file"] == "x.safetensors"
+    photo = Path(__file__).parents[1] / "workflows" / "photos" / "grace_hopper.jpg"
+    assert main(["lineage", str(photo)]) == 2
+    assert "carries no provenance" in capsys.readouterr().err

@@ -18,6 +18,8 @@ RECIPES = sorted((ROOT / "workflows").glob("*.yaml"))
 #: What makes a recipe small; every other param keeps its default.
 SMALL = {
     "align_only": ("size=32",),
+    "beautify": ("count=100", "faces=1", "strengths=[1]"),
+    "crossbreed": ("mothers=1", "sliders=[0.5]", "children=[1]"),
     "conditional_edits": ("count=1", "strengths=[3]"),
     "direction_sheet": ("count=1", "attributes=[smile]", "strengths=[-1, 1]"),
     "finetune": ("steps=1", "batch=2", "codes=1"),
@@ -40,7 +42,7 @@ SMALL = {
     "tune": ("steps=2", "tuning_steps=2", "attributes=[smile]", "strengths=[1]"),
 }
 #: Recipes that learn, and cannot do so from two pictures.
-NEEDS_ALL = ("disentanglement", "flow_edits", "learn_directions")
+NEEDS_ALL = ("beautify", "disentanglement", "flow_edits", "learn_directions")
 
 
 def command(verb: str, recipe: Path, folder: Path, *flags: str) -> list[str]:
