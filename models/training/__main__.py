@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint")
     parser.add_argument("--warm", action="store_true", help="start from the weights that ship")
     parser.add_argument("--compile", action="store_true", help="compile the renderer (needs g++)")
-    parser.add_argument("--builtin", type=Path, help="where export writes, a folder per model")
+    parser.add_argument("--builtin", type=Path, help="the folder of the model that export writes")
     game = parser.add_argument_group("adversarial")
     game.add_argument(
         "--share", type=float, default=1.0, help="pull of the discriminator beside the render's"

@@ -77,7 +77,7 @@ def _progress(job: Job, part: str) -> dict[str, float]:
         "steps": state["step"],
         "pictures": state["pictures"],
         "minutes": round(state["seconds"] / 60, 1),
-        "seed": job.seed,
+        "seed": state.get("seed", job.seed),
     }
 
 

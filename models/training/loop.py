@@ -167,11 +167,11 @@ def drive(
             share(fit)
         if writes and fit.seconds - saved > job.save_every_s:
             saved = fit.seconds
-            save_checkpoint(out / f"{name}.pt", fit.state())
+            save_checkpoint(out / f"{name}.pt", fit.state() | {"seed": job.seed})
             with torch.no_grad():
                 save_sheet(out / f"{name}.png", sheet(fit))
     if writes:
-        save_checkpoint(out / f"{name}.pt", fit.state())
+        save_checkpoint(out / f"{name}.pt", fit.state() | {"seed": job.seed})
     return fit
 
 
