@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 JOBS   ?= 2
 
-.PHONY: help setup run test check format bench recipes docs soat card clean
+.PHONY: help setup run test chaos check format bench recipes docs soat card clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -27,6 +27,9 @@ run: $(READY)  ## the quickstart: portraits in, edited portraits and a report in
 
 test: $(READY)  ## the whole suite
 	$(BIN)/python -m pytest -q -n $(JOBS)
+
+chaos: $(READY)  ## kill, stop and damage whatever can be, 220 times; a quarter of an hour and more
+	OMP_NUM_THREADS=1 $$(unshare -rm true 2>/dev/null && echo unshare -rm) $(BIN)/python -m tests.chaos.campaign --events 220
 
 check: $(READY)  ## style, types, import contracts
 	$(BIN)/ruff format --check .

@@ -387,8 +387,8 @@ def schema(home: Home, /, *, ops: tuple[Path, ...], **_: Any) -> int:
 @click.pass_obj
 def doctor(home: Home, /, *, cache: Path | None, verbose: bool, **flags: Any) -> int:
     """Check this machine: torch, GPUs, models, disk, workers."""
-    from engine.cluster import ClusterSpec
     from engine.doctor import examine
+    from engine.profiles import ClusterSpec
     from engine.store import default_root
 
     cluster = ClusterSpec(**{name: value for name, value in flags.items() if value is not None})

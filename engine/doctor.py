@@ -10,8 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from engine.cluster import ClusterSpec, cpu_count, open_cluster
+from engine.cluster import open_cluster
 from engine.errors import WorkflowError
+from engine.local import cpu_count
+from engine.profiles import ClusterSpec
 
 #: Less free space than this on the cache's disk is worth a warning.
 FEW_BYTES = 5 << 30

@@ -4,26 +4,28 @@ It belongs to drivers alone (workers get records with their jobs), lies on a loc
 of other runs' packs by reading the tables of those it has not seen.
 """
 
-import functools
 import hashlib
 import json
 import logging
 import os
-import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Concatenate, ParamSpec, TypeVar
 
-from engine.database import is_damage, is_network, open_database, set_aside, transaction
+from engine.database import (
+    healing,
+    is_network,
+    open_database,
+    seal,
+    set_aside,
+    transaction,
+    unseal,
+)
 from engine.errors import StoreError
 from engine.records import Record
 from engine.store import from_row, list_packs, read_port, read_table, remove_pack, to_row
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 _VERSION = 1
 _SCHEMA = """
@@ -67,26 +69,6 @@ def index_path(root: Path, name: str = "index.sqlite") -> Path:
     return base / "latentloom-indices" / where / name
 
 
-def _healing(
-    method: "Callable[Concatenate[Index, P], R]",
-) -> "Callable[Concatenate[Index, P], R]":
-    """Rebuild a database found damaged in the middle of things, and do it again."""
-
-    @functools.wraps(method)
-    def healed(self: "Index", /, *args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return method(self, *args, **kwargs)
-        except sqlite3.OperationalError as error:
-            raise StoreError(f"the index {self.path} cannot be used: {error}") from error
-        except sqlite3.DatabaseError as error:
-            if not is_damage(error):
-                raise
-            self.heal(str(error))
-            return method(self, *args, **kwargs)
-
-    return healed
-
-
 class Index:
     """The index of the store in `root`. For one thread; any number of processes may share it.
 
@@ -124,7 +106,7 @@ class Index:
 
     # -- records ---------------------------------------------------------------------------------
 
-    @_healing
+    @healing
     def lookup(self, keys: Collection[str]) -> dict[str, Record]:
         """Make the records of those keys that are known."""
         query = (
@@ -132,10 +114,10 @@ class Index:
             "WHERE key IN (SELECT value FROM json_each(?))"
         )
         rows = self._db.execute(query, (json.dumps(list(keys)),))
-        found = (from_row(json.loads(row), name or "") for row, name in rows)
+        found = (_unsealed(row, name or "") for row, name in rows)
         return {record.key: record for record in found}
 
-    @_healing
+    @healing
     def add(self, records: Collection[Record]) -> None:
         """Learn what keys produced; the newest news wins, unless it has lost its payload."""
         sizes = {name: _size(self.root, name) for name in {r.pack for r in records if r.pack}}
@@ -154,14 +136,14 @@ class Index:
             "INSERT INTO records VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
             "pack = excluded.pack, seconds = excluded.seconds, row = excluded.row "
             "WHERE excluded.pack IS NOT NULL OR records.pack IS NULL",
-            [(r.key, ids.get(r.pack), r.seconds, json.dumps(to_row(r))) for r in records],
+            [(r.key, ids.get(r.pack), r.seconds, _sealed(r)) for r in records],
         )
 
     def _pack_id(self, name: str) -> int:
         (found,) = self._db.execute("SELECT id FROM packs WHERE name = ?", (name,)).fetchone()
         return int(found)
 
-    @_healing
+    @healing
     def touch(self, packs: Iterable[str]) -> None:
         """Note that these were used just now: age decides between packs of equal worth."""
         now = time.time()
@@ -170,7 +152,7 @@ class Index:
                 "UPDATE packs SET used = ? WHERE name = ?", [(now, name) for name in packs]
             )
 
-    @_healing
+    @healing
     def forget(self, keys: Collection[str]) -> None:
         """Know nothing of these keys any more (until a rebuild finds them in a pack)."""
         with transaction(self._db):
@@ -178,7 +160,7 @@ class Index:
 
     # -- packs -----------------------------------------------------------------------------------
 
-    @_healing
+    @healing
     def absorb(self) -> int:
         """Learn the packs that other runs wrote and forget those they removed; tell how many."""
         there = {name: (size, when) for name, size, when in list_packs(self.root)}
@@ -200,7 +182,7 @@ class Index:
             log.warning("%s; it is of no use and the first to be evicted", error)
             return []
 
-    @_healing
+    @healing
     def rebuild(self) -> None:
         """Read every pack's table anew; what is known of evicted payloads stays known."""
         with transaction(self._db):
@@ -215,7 +197,7 @@ class Index:
             self._db.execute("UPDATE records SET pack = NULL WHERE pack = ?", pack)
             self._db.execute("DELETE FROM packs WHERE id = ?", pack)
 
-    @_healing
+    @healing
     def packs(self) -> list[Pack]:
         """All packs, those of least worth first: seconds to compute again per byte, then age."""
         query = (
@@ -225,13 +207,13 @@ class Index:
         )
         return [Pack(*row) for row in self._db.execute(query)]
 
-    @_healing
+    @healing
     def records_in(self, pack: str) -> list[Record]:
         """The records whose payload lies in a pack as far as the index knows."""
         query = "SELECT row FROM records JOIN packs ON packs.id = pack WHERE name = ?"
-        return [from_row(json.loads(row), pack) for (row,) in self._db.execute(query, (pack,))]
+        return [_unsealed(row, pack) for (row,) in self._db.execute(query, (pack,))]
 
-    @_healing
+    @healing
     def remove(self, names: Collection[str]) -> None:
         """Delete packs, file and all; their records stay, without payload."""
         with transaction(self._db):
@@ -253,7 +235,7 @@ class Index:
 
     # -- looking ---------------------------------------------------------------------------------
 
-    @_healing
+    @healing
     def stats(self) -> Stats:
         """Count what is there."""
         packs, size = self._db.execute(
@@ -284,3 +266,12 @@ def _size(root: Path, pack: str) -> int:
         return (root / pack).stat().st_size
     except OSError:
         return 1
+
+
+def _sealed(record: Record) -> str:
+    return seal(json.dumps(to_row(record)))
+
+
+def _unsealed(row: str, pack: str) -> Record:
+    """The record of a row. Raises: sqlite3.DatabaseError when the row was altered."""
+    return from_row(json.loads(row if row.endswith("]") else unseal(row)), pack)

@@ -16,7 +16,14 @@ from types import TracebackType
 from typing import Any
 
 from engine.dag import Json
-from engine.database import check_sound, is_damage, open_database, set_aside, transaction
+from engine.database import (
+    check_sound,
+    hint_of,
+    is_damage,
+    open_database,
+    set_aside,
+    transaction,
+)
 from engine.errors import StoreError
 from engine.jobs import ItemId, Outcome, Written
 
@@ -207,7 +214,8 @@ class Ledger:
             raise self._failure(error) from error
 
     def _failure(self, error: sqlite3.DatabaseError) -> StoreError:
-        return StoreError(f"the ledger {self.path} cannot be written: {error}")
+        told = f"the ledger {self.path} cannot be written: {error}{hint_of(self.path)}"
+        return StoreError(told)
 
 
 def _open_sound(path: Path) -> sqlite3.Connection:

@@ -1,14 +1,12 @@
 """What one machine remembers between runs: contents of files by their stat, the pace of ops."""
 
 import json
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.dag import SourceItem
-from engine.database import open_database, transaction
-from engine.errors import StoreError
+from engine.database import healing, open_database, seal, set_aside, transaction
 
 _VERSION = 1
 _SCHEMA = """
@@ -18,6 +16,7 @@ CREATE TABLE digests (
 CREATE TABLE paces (op TEXT PRIMARY KEY, seconds REAL, size REAL) WITHOUT ROWID
 """
 _INODE_MASK = (1 << 63) - 1  # SQLite's integers are signed
+_SEAL = 9  # characters of a checksum
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +41,13 @@ class Memo:
         """Close the database."""
         self._db.close()
 
+    def heal(self, why: str) -> None:
+        """Set a damaged database aside and begin a new one."""
+        self._db.close()
+        set_aside(self.path, why)
+        self._db, _ = open_database(self.path, _SCHEMA, _VERSION)
+
+    @healing
     def digests(self, items: Sequence[SourceItem]) -> dict[str, str]:
         """The content digests, by path, of the files that have not changed since they were read."""
         stats = {_text(item.path): _stat(item) for item in items if item.path}
@@ -51,18 +57,24 @@ class Memo:
         )
         rows = self._db.execute(query, (json.dumps(list(stats)),))
         return {
-            json.loads(path): digest for path, digest, *stat in rows if tuple(stat) == stats[path]
+            json.loads(path): digest[:-_SEAL]
+            for path, digest, *stat in rows
+            if tuple(stat) == stats[path] and digest == _sealed(path, digest[:-_SEAL])
         }
 
+    @healing
     def remember_digests(self, read: Iterable[tuple[SourceItem, str]]) -> None:
         """Keep the digests of files that were read, under the stat they were listed with."""
-        rows = [(_text(item.path), *_stat(item), digest) for item, digest in read]
+        named = [(_text(item.path), item, digest) for item, digest in read]
+        rows = [(path, *_stat(item), _sealed(path, digest)) for path, item, digest in named]
         self._write("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?)", rows)
 
+    @healing
     def paces(self) -> dict[str, Pace]:
         """The pace of every op that ever ran here."""
         return {op: Pace(*row) for op, *row in self._db.execute("SELECT * FROM paces")}
 
+    @healing
     def remember_paces(self, measured: Mapping[str, Pace]) -> None:
         """Mix new paces half and half with the old ones, so that one odd run does not rule."""
         self._write(
@@ -72,11 +84,8 @@ class Memo:
         )
 
     def _write(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
-        try:
-            with transaction(self._db):
-                self._db.executemany(statement, rows)
-        except sqlite3.DatabaseError as error:
-            raise StoreError(f"the memo {self.path} cannot be written: {error}") from error
+        with transaction(self._db):
+            self._db.executemany(statement, rows)
 
 
 def _stat(item: SourceItem) -> tuple[int, int, int]:
@@ -86,3 +95,8 @@ def _stat(item: SourceItem) -> tuple[int, int, int]:
 def _text(path: str) -> str:
     """Write a path so that SQLite takes it: names need not be valid UTF-8."""
     return json.dumps(path)
+
+
+def _sealed(path: str, digest: str) -> str:
+    """A digest with a checksum: a wrong one would be held against its photo for ever."""
+    return digest + seal(path + digest)[-_SEAL:]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.aside import NOTHING, Aside, set_aside
-from engine.cluster import Workers, open_workers, planned_slots, refuse_to_start_again
+from engine.cluster import Workers, open_workers, planned_slots
 from engine.compaction import compact
 from engine.console import Screen
 from engine.dag import Step
@@ -20,6 +20,7 @@ from engine.export import STAGING
 from engine.folder import clear_remains, locked
 from engine.jobs import Program
 from engine.ledger import Ledger
+from engine.local import refuse_to_start_again
 from engine.notes import Notes
 from engine.outputs import Standing
 from engine.page import plural

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from engine.cluster import ClusterSpec
 from engine.dag import Graph, Json, SourceItem
 from engine.errors import StoreError, UsageError, suggestion
 from engine.graph import load_graph
@@ -17,6 +16,7 @@ from engine.items import Items
 from engine.ledger import DATABASE, OutputRow
 from engine.memo import Memo
 from engine.outputs import Standing
+from engine.profiles import ClusterSpec
 from engine.samples import with_samples
 from engine.store import default_root, open_store
 from engine.subset import first, until

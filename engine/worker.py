@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -165,6 +166,8 @@ class _Walk:
     def _value(self, step: Step, job: Job, source: Input) -> Value:
         """Make one input; decoding runs C code on foreign bytes, so it is held in hand."""
         if isinstance(source, FromPhoto):
+            import torch  # noqa: F401  (seconds of loading are no item's time)
+
             with self.hands.holding(step.name, [job.number]), self.hands.limited(step.timeout_s):
                 return self.supply.get(source)
         return self.supply.get(source)
@@ -198,6 +201,7 @@ class _Walk:
         except (ItemError, SkipItem) as error:
             self._set_aside(step, batch, size, error, began)
         except (Exception, SystemExit) as error:  # noqa: BLE001  (an op is foreign code)
+            traceback.clear_frames(error.__traceback__)  # let go at once of what the op hoarded
             if is_out_of_memory(error) and max(size, len(batch)) > 1:
                 self._halve(step, batch, size)
             elif len(batch) == 1:

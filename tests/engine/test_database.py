@@ -1,9 +1,13 @@
 """Databases open, refuse, or are replaced."""
 
 import sqlite3
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine import database
 from engine.errors import StoreError
@@ -41,6 +45,39 @@ def test_there_is_nothing_to_read_where_nothing_is(tmp_path: Path) -> None:
 def test_damage_is_no_lock_and_no_full_disk() -> None:
     assert database.is_damage(sqlite3.DatabaseError("malformed"))
     assert not database.is_damage(sqlite3.OperationalError("database is locked"))
+
+
+def test_text_that_cannot_be_decoded_and_tables_that_went_are_damage() -> None:
+    assert database.is_damage(sqlite3.OperationalError("Could not decode to UTF-8 column 'row'"))
+    assert database.is_damage(sqlite3.OperationalError("no such table: records"))
+    assert database.is_damage(UnicodeDecodeError("utf-8", b"\xab", 0, 1, "invalid start byte"))
+
+
+def test_a_database_that_nobody_may_read_is_set_aside(
+    open_folder: Path, unprivileged: Callable[[], AbstractContextManager[None]]
+) -> None:
+    folder = open_folder / "store"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    with unprivileged():
+        db, _ = database.open_database(folder / "db", SCHEMA, 1)
+        db.close()
+        (folder / "db").chmod(0)
+        db, new = database.open_database(folder / "db", SCHEMA, 1)
+        assert new
+        db.close()
+        assert list(folder.glob("db.damaged-*"))
+
+
+@given(text=st.text(), place=st.integers(0), other=st.characters(categories=["L", "N"]))
+def test_a_seal_tells_an_altered_text(text: str, place: int, other: str) -> None:
+    sealed = database.seal(text)
+    assert database.unseal(sealed) == text
+    place %= len(sealed)
+    altered = sealed[:place] + other + sealed[place + 1 :]
+    if altered != sealed:
+        with pytest.raises(sqlite3.DatabaseError, match="altered"):
+            database.unseal(altered)
 
 
 def test_a_temporary_folder_is_not_on_the_network(tmp_path: Path) -> None:

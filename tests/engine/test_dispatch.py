@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 
-from engine.cluster import ClusterSpec, Workers, cpu_count, open_workers
+from engine.cluster import Workers, open_workers
 from engine.dag import Axis, Graph, Ref, Source, SourceItem, Step, Wire
 from engine.dispatch import Dispatch, Hooks
 from engine.errors import StoreError
 from engine.items import Items
 from engine.jobs import Chunk, ChunkResult, Outcome, Program
+from engine.local import cpu_count
 from engine.own_ops import read_own_ops
 from engine.plan import Board
+from engine.profiles import ClusterSpec
 from engine.records import Record
 from engine.signals import InterruptedRunError, Interrupts
 from engine.store import open_store

@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from engine.cluster import ClusterSpec
 from engine.doctor import examine, versions
+from engine.profiles import ClusterSpec
 
 
 def test_a_machine_that_runs_the_suite_is_fit(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """The index knows what the packs hold, shares with other drivers, and can be made again."""
 
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -193,3 +195,16 @@ def test_two_drivers_share_one_index(tmp_path: Path) -> None:
     with Index(tmp_path) as index:
         stats = index.stats()
     assert (stats.records, stats.gone, stats.packs) == (80, 0, 80)
+
+
+def test_an_altered_row_is_read_anew_from_its_pack(tmp_path: Path) -> None:
+    with Index(tmp_path) as index:
+        (record,) = put(tmp_path, "a", scalars={"mean": 0.25})
+        index.add([record])
+        with closing(sqlite3.connect(index.path)) as db, db:
+            db.execute("UPDATE records SET row = replace(row, '0.25', '0.75')")
+        assert index.lookup(["a"]) == {"a": record}
+    with closing(sqlite3.connect(tmp_path / "index.sqlite")) as db, db:
+        db.execute("UPDATE records SET row = cast(x'ab' AS TEXT)")
+    with Index(tmp_path) as index:
+        assert index.lookup(["a"]) == {"a": record}

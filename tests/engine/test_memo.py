@@ -1,5 +1,7 @@
 """Unchanged files are known by their stat, and paces by op."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,4 +40,25 @@ def test_paces_mix_with_earlier_ones(tmp_path: Path) -> None:
     memo.remember_paces({"invert": Pace(4.0, 100.0)})
     memo.remember_paces({"invert": Pace(2.0, 300.0), "resize": Pace(1.0, 1.0)})
     assert memo.paces() == {"invert": Pace(3.0, 200.0), "resize": Pace(1.0, 1.0)}
+    memo.close()
+
+
+def test_an_altered_digest_is_no_digest(tmp_path: Path) -> None:
+    item = SourceItem(0, {}, path="/a.jpg", size=5, mtime_ns=1, inode=1)
+    memo = Memo(tmp_path / "memo.sqlite")
+    memo.remember_digests([(item, "a" * 64)])
+    with closing(sqlite3.connect(tmp_path / "memo.sqlite")) as db, db:
+        db.execute("UPDATE digests SET digest = 'b' || substr(digest, 2)")
+    assert memo.digests([item]) == {}
+    memo.close()
+
+
+def test_a_memo_damaged_in_the_middle_of_things_begins_anew(tmp_path: Path) -> None:
+    memo = Memo(tmp_path / "memo.sqlite")
+    memo.remember_paces({"invert": Pace(4.0, 100.0)})
+    with closing(sqlite3.connect(tmp_path / "memo.sqlite")) as db, db:
+        db.execute("DROP TABLE paces")
+    assert memo.paces() == {}
+    memo.remember_paces({"invert": Pace(2.0, 1.0)})
+    assert memo.paces() == {"invert": Pace(2.0, 1.0)}
     memo.close()
