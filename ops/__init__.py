@@ -24,6 +24,8 @@ OP_MODULES = (
     "ops.dependencies",
     "ops.components",
     "ops.scoring",
+    "ops.channels",
+    "ops.dci",
     "ops.measures",
 )
 

@@ -39,10 +39,21 @@ SMALL = {
     "style_mixing": ("bands=[fine]", "crossovers=[0, 6]"),
     "transfer_attribute": ("count=1",),
     "truncation": ("count=1", "psis=[1, 0]"),
+    "stylespace": (
+        "traced=1",
+        "layers=[64.conv1]",
+        "parts=[eyes]",
+        "ranks=[0]",
+        "exemplars=[10, 11]",
+        "strengths=[8]",
+        "count=16",
+        "share=0.5",
+        "trees=2",
+    ),
     "tune": ("steps=2", "tuning_steps=2", "attributes=[smile]", "strengths=[1]"),
 }
 #: Recipes that learn, and cannot do so from two pictures.
-NEEDS_ALL = ("beautify", "disentanglement", "flow_edits", "learn_directions")
+NEEDS_ALL = ("beautify", "disentanglement", "flow_edits", "learn_directions", "stylespace")
 
 
 def command(verb: str, recipe: Path, folder: Path, *flags: str) -> list[str]:
