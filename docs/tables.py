@@ -105,11 +105,18 @@ def panorama() -> str:
         (line["form"], line["codes"], line["peak_mb"], line["cpu_seconds"])
         for line in lines("panorama", "memory")
     ]
+    told = [
+        f"{line['width_px']:,} px from codes to PNG and BigTIFF: {line['seconds']:.0f} s "
+        f"({line['cpu_seconds']:.0f} s of processor time), at most "
+        f"{line['peak_mb_of_a_process']:,} MB in a process, files included."
+        for line in lines("panorama", "long")
+    ]
     costs_head = ("strip", "plain pictures per picture's width, counted", "timed")
     return "\n\n".join(
         (
             table(costs_head, costs),
             table(("strip", "codes", "peak MB", "processor seconds"), memory),
+            *told,
         )
     )
 

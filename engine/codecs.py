@@ -9,6 +9,7 @@ stays in memory is `rounded` the same way, so that a resumed run equals an undis
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from engine.errors import StoreError, WorkflowError
@@ -32,6 +33,8 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 V = TypeVar("V", bound=Value)
 
 _KEY = "latentloom"
+#: Numbers converted at a time.
+_PART = 1 << 22
 _HALF_MAX = 65504.0
 
 
@@ -47,18 +50,34 @@ def _pixels_to_bytes(data: "Tensor") -> "Tensor":
     import torch
 
     # In place after the first step: fresh pages cost more than the arithmetic.
-    return data.float().add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+    def narrow(part: "Tensor") -> "Tensor":
+        return part.float().add(1).mul_(127.5).round_().clamp_(0, 255)
+
+    return _in_parts(data, torch.empty_like(data, dtype=torch.uint8), narrow)
 
 
 def _shares_to_bytes(data: "Tensor") -> "Tensor":
     import torch
 
-    return data.float().mul(255).round_().clamp_(0, 255).to(torch.uint8)
+    def narrow(part: "Tensor") -> "Tensor":
+        return part.float().mul(255).round_().clamp_(0, 255)
+
+    return _in_parts(data, torch.empty_like(data, dtype=torch.uint8), narrow)
 
 
 def _to_half(data: "Tensor") -> "Tensor":
     # Saturating, element by element: one extreme activation must not change its neighbours' format.
     return data.float().clamp(-_HALF_MAX, _HALF_MAX).half()
+
+
+def _in_parts(data: "Tensor", into: "Tensor", convert: Callable[["Tensor"], "Tensor"]) -> "Tensor":
+    """Convert number by number, some at a time: nothing of the whole's size lies between."""
+    if data.numel() <= _PART or not data.is_contiguous():
+        return into.copy_(convert(data))
+    source, target = data.view(-1), into.view(-1)
+    for start in range(0, len(source), _PART):
+        target[start : start + _PART] = convert(source[start : start + _PART])
+    return into
 
 
 _PACKINGS: dict[tuple[type, str], _Packing] = {
@@ -111,14 +130,25 @@ def decode(buffer: Buffer) -> Value:
 
 
 def rounded(value: V) -> V:
-    """Make what decoding the encoded value would give, without leaving memory or device."""
+    """Make what decoding the encoded value would give, without leaving memory or device.
+
+    A large tensor whose memory is a file that has no name any more is rounded where it is.
+    """
     kind: type = type(value)
     parts: dict[str, Any] = {
-        name: packing.widen(packing.narrow(getattr(value, name)))
+        name: _rounded(getattr(value, name), packing)
         for (owner, name), packing in _PACKINGS.items()
         if owner is kind
     }
     return replace(value, **parts) if parts else value
+
+
+def _rounded(data: "Tensor", packing: _Packing) -> "Tensor":
+    import torch
+
+    name = data.untyped_storage().filename
+    into = data if name and not Path(name).exists() else torch.empty_like(data, dtype=torch.float32)
+    return _in_parts(data, into, lambda part: packing.widen(packing.narrow(part)))
 
 
 def _without_tensors(header: str, blobs: Mapping[str, bytes]) -> bytes:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from engine.errors import ItemError
 from engine.jobs import Export, Written
 from engine.provenance import save_options, with_metadata
 from engine.staging import write_whole
+from engine.streams import big_tiff, png
 from engine.values import (
     Image,
     Mask,
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
     from torch import Tensor
 
+    from engine.streams import Rows
+
 #: Where unfinished output files lie, below the output root.
 STAGING = ".run/staging"
 #: Pillow's name and fixed options of each picture format, so that bytes depend on nothing else.
@@ -32,6 +36,9 @@ _PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "webp": ("WEBP", {"method": 4}),
     "tiff": ("TIFF", {"big_tiff": True}),
 }
+#: Formats whose bytes can be made row by row, and from how many pixels on they are.
+_STREAMS = {"png": png, "tiff": big_tiff}
+_STREAM_PX = 8 << 20
 #: The longest side, in pixels, that a format can say; the others have room for all.
 _LONGEST = {"JPEG": 65_500, "WEBP": 16_383}
 #: Pixels turned into bytes at a time: what a large picture needs beside its 8-bit form.
@@ -44,17 +51,26 @@ def export_value(value: Value, export: Export, out_root: str) -> Written:
     Raises: ItemError when the format cannot hold the value or the path leaves the output root;
     OSError when the disk refuses.
     """
-    content = encode_file(value, export)
+    make = file_parts(value, export)
     path, root = Path(export.path), Path(out_root)
     check_inside(path, root)
-    write_whole(path, [content], root / STAGING)
+    digest = hashlib.sha256()
+
+    def told() -> Iterator[bytes]:
+        nonlocal digest
+        digest = hashlib.sha256()
+        for part in make():
+            digest.update(part)
+            yield part
+
+    write_whole(path, told, root / STAGING)
     stat = path.stat()
     return Written(
         output=export.output,
         path=export.path,
         item=export.item,
         key=export.key,
-        digest=hashlib.sha256(content).hexdigest(),
+        digest=digest.hexdigest(),
         size=stat.st_size,
         mtime_ns=stat.st_mtime_ns,
     )
@@ -65,11 +81,26 @@ def encode_file(value: Value, export: Export) -> bytes:
 
     Raises: ItemError when the format cannot hold the value.
     """
+    return b"".join(file_parts(value, export)())
+
+
+def file_parts(value: Value, export: Export) -> Callable[[], Iterable[bytes]]:
+    """Make what makes the bytes of an output file: row by row where a picture is large.
+
+    Raises: ItemError when the format cannot hold the value.
+    """
     kind = export.format.lower()
+    if kind in _STREAMS and isinstance(value, Image | Mask):
+        channels, height, width = value.data.shape[1:]
+        if height * width > _STREAM_PX:
+            size = (height, width, channels)
+            return lambda: _STREAMS[kind](_bands(value), *size, export.provenance)
     if kind in _PICTURES:
-        return _picture(value, kind, export)
+        picture = _picture(value, kind, export)
+        return lambda: (picture,)
     if kind == "safetensors":
-        return _safetensors(value, export)
+        content = _safetensors(value, export)
+        return lambda: (content,)
     allowed = ", ".join([*_PICTURES, "safetensors"])
     raise ItemError("bad_input", f"no such output format '{kind}' (allowed: {allowed})")
 
@@ -116,13 +147,21 @@ def _pillow(value: Image | Mask) -> "Picture":
     from PIL import Image as Pillow
 
     height, width = value.data.shape[2:]
-    kind, low = ("RGB", -1.0) if isinstance(value, Image) else ("L", 0.0)
-    picture = Pillow.new(kind, (width, height))
+    kind = "RGB" if isinstance(value, Image) else "L"
+    picture, top = Pillow.new(kind, (width, height)), 0
+    for band in _bands(value):
+        picture.paste(Pillow.fromarray(band if kind == "RGB" else band[..., 0]), (0, top))
+        top += len(band)
+    return picture
+
+
+def _bands(value: Image | Mask) -> Iterator["Rows"]:
+    """The rows of an item as bytes, some at a time. Shapes: uint8 [k, width, channels]."""
+    height, width = value.data.shape[2:]
     rows = max(1, _BAND_PX // max(1, width))
     for top in range(0, height, rows):
-        band = pixels(value.data[:, :, top : top + rows], low).numpy()
-        picture.paste(Pillow.fromarray(band if kind == "RGB" else band[..., 0]), (0, top))
-    return picture
+        low = -1.0 if isinstance(value, Image) else 0.0
+        yield pixels(value.data[:, :, top : top + rows], low).numpy()
 
 
 def _safetensors(value: Value, export: Export) -> bytes:

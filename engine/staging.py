@@ -10,10 +10,13 @@ import os
 import platform
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
+from typing import TypeAlias
 
+Part: TypeAlias = bytes | bytearray | memoryview
+Parts: TypeAlias = Iterable[Part] | Callable[[], Iterable[Part]]
 #: Ends the name of every unfinished file, and of nothing else.
 SUFFIX = ".tmp"
 #: Files of hosts (or containers) whose processes cannot be seen from here count as dead after this.
@@ -22,29 +25,28 @@ FOREIGN_AGE_S = 24 * 3600.0
 _serial = itertools.count()
 
 
-def write_whole(path: Path, parts: Iterable[bytes | bytearray | memoryview], staging: Path) -> None:
+def write_whole(path: Path, parts: Parts, staging: Path) -> None:
     """Make the file `path` of these parts, replacing what is there, in one step.
 
+    Parts that are made as they are written come as a function, which may be called once more.
     `staging` is a folder on the same file system. Nothing is left behind on failure.
     Raises: OSError.
     """
-    parts = list(parts)
+    make = parts if callable(parts) else list(parts).__iter__
     try:
-        _write_and_rename(path, parts, staging)
+        _write_and_rename(path, make, staging)
     except FileNotFoundError:
         # A folder is missing, or another host took us for dead and swept the file away: once more.
         staging.mkdir(parents=True, exist_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_and_rename(path, parts, staging)
+        _write_and_rename(path, make, staging)
 
 
-def _write_and_rename(
-    path: Path, parts: list[bytes | bytearray | memoryview], staging: Path
-) -> None:
+def _write_and_rename(path: Path, make: Callable[[], Iterable[Part]], staging: Path) -> None:
     temporary = staging / staging_name()
     try:
         with temporary.open("xb") as file:
-            file.writelines(parts)
+            file.writelines(make())
         temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):

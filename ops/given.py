@@ -1,7 +1,9 @@
 """What ops are given, made ready for networks: generators, style vectors, squares, places."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import ItemError, OpError, ShapeError
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
     from models.stylegan2 import Generator
 
 
+#: A canvas of more numbers than this lies in a file.
+CANVAS_NUMBERS = 1 << 24
+
+
 def generator_of(codes: Sequence[Latent], model: Network) -> "Generator":
     """The generator of some codes, from the pool. Raises: OpError if a code is of another one."""
     import models
@@ -22,6 +28,20 @@ def generator_of(codes: Sequence[Latent], model: Network) -> "Generator":
     for latent in codes:
         check_family(latent, model)
     return models.fetch(model)
+
+
+def canvas(folder: str, *shape: int) -> "Tensor":
+    """Room for float32 numbers: in memory, or if they are many in a file of a scratch folder.
+
+    The system may write such memory out, so that a picture can be larger than what is free.
+    """
+    import torch
+
+    numbers = math.prod(shape)
+    if not folder or numbers <= CANVAS_NUMBERS:
+        return torch.empty(shape)
+    name = str(Path(folder, "canvas"))
+    return torch.from_file(name, shared=True, size=numbers, dtype=torch.float32).view(shape)
 
 
 def stored_directions(direction: Direction) -> "list[StoredDirection]":

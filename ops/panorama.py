@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from engine.errors import OpError
-from engine.op import SILENT, Members, Progress, Range, Seed, op
+from engine.op import SILENT, Members, Progress, Range, Scratch, Seed, op
 from engine.values import Image, Latent, Network, Space, check_family
+from ops.given import canvas
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,10 +34,12 @@ def weave_panorama(  # noqa: PLR0913 (settings are declared here and nowhere els
     tile: Annotated[int, Range(0)] = 0,
     seed: Seed = Seed(()),  # noqa: B008 (a NewType call is the empty tuple itself)
     progress: Progress = SILENT,
+    scratch: Scratch = Scratch(""),  # noqa: B008
 ) -> Image:
     """Draw codes side by side as one picture in which each turns into the next, without seams.
 
-    The picture is computed on one canvas in tiles: any length fits. `axis: grid` lays the codes
+    The picture is computed on one canvas in tiles: any length fits; a large canvas lies in a file
+    beside the cache, and its PNG or BigTIFF is written row by row. `axis: grid` lays the codes
     out in `columns`, or as two gathered axes say. `closed` joins the last code to the first, in a
     grid both ways. `noise: seeded` has no period, "const" repeats with every picture.
     `smooth` makes codes that were drawn at random more like their neighbours.
@@ -70,7 +73,7 @@ def weave_panorama(  # noqa: PLR0913 (settings are declared here and nowhere els
                 return Image(_joined(weave_spans(generator, styles, field), len(styles), progress))
             shut = (closed and axis != "vertical", closed and axis != "horizontal")
             strip = Panorama(generator, styles, rows, wide, field, transition, *shut)
-            picture, done = torch.empty(1, 3, *strip.size_px), 0
+            picture, done = canvas(scratch, 1, 3, *strip.size_px), 0
             for place, drawn in strip.tiles(tile or None):
                 into = picture[:, :, place.top : place.bottom, place.left : place.right]
                 into.copy_(drawn.clamp_(-1, 1))

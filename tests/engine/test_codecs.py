@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ from engine.values import (
     Scalar,
     Scores,
     Value,
+    finite,
     shared_fields,
     signature,
     split,
@@ -174,3 +176,38 @@ def test_a_scalar_needs_no_torch() -> None:
         "assert decode(encode(Scalar((1,)))).data == (1,); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("kind", [Image, Mask, FeatureMap])
+def test_parts_leave_no_trace(kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = noise(2, 1 if kind is Mask else 3, 5, 7)
+    made: Value = FeatureMap(data, data, "l", "f") if kind is FeatureMap else kind(data)
+    whole, content = rounded(made), encode(made)
+    monkeypatch.setattr("engine.codecs._PART", 13)
+    assert encode(made) == content
+    assert torch.equal(rounded(made).data, whole.data)  # type: ignore[union-attr]
+    assert torch.equal(made.data, data)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_only_a_nameless_file_is_rounded_where_it_is(tmp_path: Path, *, named: bool) -> None:
+    path = tmp_path / "canvas"
+    data = torch.from_file(str(path), shared=True, size=3 * 5 * 7).view(1, 3, 5, 7)
+    data.copy_(noise(1, 3, 5, 7))
+    before = data.clone()
+    if not named:
+        path.unlink()
+    found = rounded(Image(data))
+    assert torch.equal(found.data, rounded(Image(before)).data)
+    assert (found.data.data_ptr() == data.data_ptr()) == (not named)
+    assert torch.equal(data, before) == named
+
+
+@pytest.mark.parametrize("at", [0, 12, 13, 104])
+def test_a_number_that_is_not_finite_is_found_in_any_part(
+    at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.values._PART", 13)
+    data = noise(2, 3, 5, 7)
+    data[1].view(-1)[at] = float("nan")
+    assert finite(Image(data)) == [True, False]

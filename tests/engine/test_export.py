@@ -58,6 +58,26 @@ def test_long_pictures_are_written_band_by_band(
     assert torch.equal(found, expected.flatten())
 
 
+@pytest.mark.parametrize("kind", ["png", "tiff"])
+def test_large_pictures_hold_the_same_pixels_and_are_told_alike(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from PIL import Image as Pillow
+
+    value = Image(torch.rand(1, 3, 33, 57, generator=torch.Generator().manual_seed(1)) * 2 - 1)
+    usual = encode_file(value, export(tmp_path / f"a.{kind}"))
+    monkeypatch.setattr("engine.export._STREAM_PX", 100)
+    monkeypatch.setattr("engine.export._BAND_PX", 200)
+    path = tmp_path / "new" / f"a.{kind}"
+    written = export_value(value, export(path), str(tmp_path))
+    content = path.read_bytes()
+    assert content == encode_file(value, export(path))
+    assert (written.size, written.digest) == (len(content), sha256(content).hexdigest())
+    with Pillow.open(io.BytesIO(usual)) as a, Pillow.open(io.BytesIO(content)) as b:
+        assert a.tobytes() == b.tobytes()
+
+
 def test_what_was_written_is_told(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "er" / "a.png"
     written = export_value(dot(), export(path), str(tmp_path))

@@ -1,6 +1,7 @@
 """Files appear whole or not at all."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,23 @@ def test_a_file_replaces_the_old_one_and_nothing_else_stays(tmp_path: Path) -> N
         staging.write_whole(tmp_path / "a" / "b", [text, b"!"], tmp_path / "staging")
     assert (tmp_path / "a" / "b").read_bytes() == b"new!"
     assert list((tmp_path / "staging").iterdir()) == []
+
+
+def test_parts_made_while_writing_are_made_again_where_a_folder_was_missing(
+    tmp_path: Path,
+) -> None:
+    asked = []
+
+    def parts() -> Iterator[bytes]:
+        asked.append(1)
+        yield from (b"new", b"!")
+
+    staging.write_whole(tmp_path / "a" / "b", parts, tmp_path / "staging")
+    assert (tmp_path / "a" / "b").read_bytes() == b"new!"
+    staging.write_whole(tmp_path / "c" / "b", parts, tmp_path / "staging")
+    assert (tmp_path / "c" / "b").read_bytes() == b"new!"
+    assert list((tmp_path / "staging").iterdir()) == []
+    assert len(asked) == 3  # the second time the folder of unfinished files was there
 
 
 def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path: Path) -> None:

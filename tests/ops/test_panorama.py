@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 import pytest
 import torch
 
 from engine.errors import OpError
-from engine.op import Members, Progress, Seed
+from engine.op import Members, Progress, Scratch, Seed
 from engine.values import Latent, Network, split
 from models.canvas import noise_field
 from models.panorama import Panorama, smoothed
@@ -57,6 +58,20 @@ def test_it_says_how_far_it_is(
     weave_panorama(codes, model, stitch=stitch, tile=32, progress=Progress(said.append))
     pieces = {"exact": 5, "soat": 4}[stitch]
     assert said == pytest.approx([(k + 1) / pieces for k in range(pieces)])
+
+
+def test_a_large_strip_lies_in_a_file(
+    model: Network, codes: Sequence[Latent], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = weave_panorama(codes, model).data
+    assert weave_panorama(codes, model, scratch=Scratch(str(tmp_path))).data.is_contiguous()
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr("ops.given.CANVAS_NUMBERS", 100)
+    spooled = weave_panorama(codes, model, scratch=Scratch(str(tmp_path))).data
+    (file,) = tmp_path.iterdir()
+    assert file.stat().st_size == 4 * usual.numel()
+    file.unlink()
+    assert torch.equal(spooled, usual)
 
 
 def test_layouts(model: Network, codes: Sequence[Latent]) -> None:
