@@ -80,6 +80,8 @@ def draw_blend(
     tile = tile or canvas.whole
     if edits and tile != canvas.whole:
         raise ModelError("features are edited on a whole canvas, not on a tile of one")
+    if edits and (canvas.closed_x or canvas.closed_y):
+        raise ModelError("features are edited on an open canvas, not on a closed one")
     walk = begin(branches, canvas, tile)
     layers = branches[0].generator.layers
     for layer in layers:

@@ -93,7 +93,9 @@ def channel_shares(
     than `rho` and together they leak less than the layer's budget (for 512 channels) elsewhere.
     "simultaneous": every channel by the share it gives the part, times the budget, at most 1.
     Shapes: mine [S], from `contributions`; one budget per layer.
-    Source: Collins et al. 2020, section 3.3, equation 5.
+    Source: Collins et al. 2020, as their code chooses channels. There a budget is the same however
+    few channels a layer has, so that it would never bind in narrow generators; making it shrink
+    with the layer is own, and "simultaneous" is not in that code.
     """
     shares = torch.zeros_like(mine)
     for layer, budget in zip(generator.layers, budgets, strict=True):

@@ -24,7 +24,7 @@ from models.canvas import (
     wrapped,
 )
 from models.config import GeneratorConfig, Layer
-from models.edits import Shift, Sides, padded, scaled, shifted
+from models.edits import PadMode, Shift, Sides, padded, scaled, shifted
 from models.stylegan2 import Generator, LayerState
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -394,6 +394,51 @@ def test_there_and_back_again_restores_features() -> None:
     there_and_back = shifted([Shift(3, 2, all_of_it), Shift(-3, -2, all_of_it)])
     picture = draw_blend([Branch(net, a, fixed_field(net))], edits={8: there_and_back})
     assert torch.equal(picture, net.synthesize_styles(a))
+
+
+def test_what_is_padded_around_repeats_where_the_borders_are_not_felt() -> None:
+    net = small()
+    (a,) = codes(net, 1)
+    around = padded(Sides(left=8, right=8), "circular")
+    picture = draw_blend([Branch(net, a, no_noise)], edits={8: around})
+    felt = reach_px(net, net.layer("8.conv1")) + 64 // 8
+    inner = picture[..., felt:-felt]
+    assert picture.shape[3] == 3 * 64
+    torch.testing.assert_close(inner[..., 64:], inner[..., :-64], atol=1e-5, rtol=0)
+    assert not torch.allclose(picture[..., 64:], picture[..., :-64], atol=1e-2)
+
+
+def walk_of(features: Tensor) -> Walk:
+    return Walk(LayerState(3, features, features[:, :3]), Region(0, 0, *features.shape[2:]))
+
+
+@pytest.mark.parametrize("mode", ["replicate", "reflect", "circular"])
+def test_padding_what_is_the_same_everywhere_is_scaling_it(mode: PadMode) -> None:
+    same = torch.randn(1, 4, 1, 1).expand(1, 4, 8, 8)
+    wide = padded(Sides(left=3, right=2, top=1, bottom=2), mode)(walk_of(same))
+    large = scaled(11, 13)(walk_of(same))
+    assert torch.equal(wide.state.features, large.state.features)
+    assert wide.state.skip is not None
+    assert large.state.skip is not None
+    assert torch.equal(wide.state.skip, large.state.skip)
+    assert wide.region == large.region
+
+
+@pytest.mark.parametrize("mode", ["replicate", "reflect", "circular"])
+def test_the_mirror_of_padding_left_is_padding_the_mirror_right(mode: PadMode) -> None:
+    features = torch.randn(2, 4, 8, 8)
+    left = padded(Sides(left=5), mode)(walk_of(features)).state.features
+    right = padded(Sides(right=5), mode)(walk_of(features.flip(3))).state.features
+    assert torch.equal(left.flip(3), right)
+    assert torch.equal(left[..., 5:], features)
+
+
+def test_features_are_edited_on_open_canvases_only() -> None:
+    net = small()
+    (a,) = codes(net, 1)
+    edits = {8: padded(Sides(left=1), "replicate")}
+    with pytest.raises(ModelError, match="open canvas"):
+        draw_blend([Branch(net, a, no_noise)], Canvas(closed_x=True), edits=edits)
 
 
 def test_a_mirror_longer_than_the_features_is_refused() -> None:

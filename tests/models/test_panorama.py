@@ -327,6 +327,15 @@ def test_spans_are_cut_and_joined_as_published(generator: Generator, noise: str)
     assert sum(piece.shape[3] for piece in pieces) == 4 * 32
 
 
+def test_spans_of_one_code_repeat_its_picture_exactly(generator: Generator) -> None:
+    """One of the defects of the published weave: with its own noise, a strip has a period."""
+    styles = codes(generator, 1).expand(5, -1)
+    _, second, third, _ = weave_spans(generator, styles, noise_field(generator, "const"))
+    assert torch.equal(second, third)
+    _, second, third, _ = weave_spans(generator, styles, noise_field(generator, "seeded", [3]))
+    assert not torch.equal(second, third)
+
+
 # --- what cannot be ---------------------------------------------------------------------------
 
 

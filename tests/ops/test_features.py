@@ -197,6 +197,12 @@ def test_masks_of_no_use_set_their_item_aside(
     assert caught.value.reason == "bad_input"
 
 
+def test_codes_of_two_models_are_refused(net: Network, pair: list[Latent]) -> None:
+    a, b = pair
+    with pytest.raises(OpError, match="belongs to the generator other"):
+        interpolate_features([a, replace(b, family="other")], net)
+
+
 def test_a_mask_and_a_box_are_too_much(net: Network, pair: list[Latent]) -> None:
     with pytest.raises(OpError, match="one of them"):
         interpolate_features(pair, net, mask_of(64, 0, 0, 9, 9), box=BOX)
