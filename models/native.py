@@ -23,7 +23,13 @@ _TYPES = {
 }
 
 #: Kinds of files that belong to a generator's file and say which, and what they are called.
-CARRIED = {"delta": "weight delta", "flow": "flow", "scorer": "scorer", "sampler": "sampler"}
+CARRIED = {
+    "delta": "weight delta",
+    "flow": "flow",
+    "scorer": "scorer",
+    "sampler": "sampler",
+    "discovery": "set of directions",
+}
 
 
 def read_native(path: Path, kind: str) -> tuple[dict[str, object], dict[str, StoredTensor]]:

@@ -23,9 +23,11 @@ OP_MODULES = (
     "ops.flows",
     "ops.dependencies",
     "ops.components",
+    "ops.discovery",
     "ops.scoring",
     "ops.channels",
     "ops.dci",
+    "ops.samplers",
     "ops.measures",
 )
 

@@ -23,6 +23,7 @@ SMALL = {
     "conditional_edits": ("count=1", "strengths=[3]"),
     "direction_sheet": ("count=1", "attributes=[smile]", "strengths=[-1, 1]"),
     "finetune": ("steps=1", "batch=2", "codes=1"),
+    "discover_directions": ("count=2", "steps=1", "faces=1", "numbers=[0]", "strengths=[1]"),
     "disentanglement": ("count=32", "codes=4", "directions=[smile]"),
     "flow_edits": ("count=640", "faces=1", "steps=5", "strengths=[1]"),
     "film": ("count=2", "times=[0, 0.5]"),
@@ -33,6 +34,7 @@ SMALL = {
     "pad_and_resize": ("count=1",),
     "panorama": (),
     "quickstart": ("steps=2", "attributes=[smile]", "strengths=[1]"),
+    "sample_category": ("count=40", "faces=1", "steps=5"),
     "sample_sheet": ("count=2",),
     "shifts": ("count=1", "variants=[0]"),
     "stochastic_variation": ("count=1", "draws=2"),
@@ -53,7 +55,14 @@ SMALL = {
     "tune": ("steps=2", "tuning_steps=2", "attributes=[smile]", "strengths=[1]"),
 }
 #: Recipes that learn, and cannot do so from two pictures.
-NEEDS_ALL = ("beautify", "disentanglement", "flow_edits", "learn_directions", "stylespace")
+NEEDS_ALL = (
+    "beautify",
+    "disentanglement",
+    "flow_edits",
+    "learn_directions",
+    "sample_category",
+    "stylespace",
+)
 
 
 def command(verb: str, recipe: Path, folder: Path, *flags: str) -> list[str]:
