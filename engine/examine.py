@@ -13,6 +13,7 @@ from engine.dag import Hole, Json, Link, Ref, Step, evaluate, fill, holes
 from engine.errors import Reason
 from engine.items import Cell, Items, Place
 from engine.jobs import FromItem, FromPhoto, FromScalar, Input, ItemId
+from engine.listing import Contents
 from engine.op import Members
 from engine.values import Network
 
@@ -60,6 +61,10 @@ class Case:
         return [i for i in found if isinstance(i, FromItem)]
 
 
+#: What stands before the place-holder of a key that hangs on an unread photo.
+UNREAD = "unread:"
+
+
 class UnreadError(Exception):
     """A photo's content digest is not known yet."""
 
@@ -69,12 +74,21 @@ class Examiner:
     """Makes cases. `digests[source][index]` is a content digest, a failure, or None when unread."""
 
     items: Items
-    digests: Mapping[str, Sequence[str | Blocked | None]]
+    digests: Mapping[str, Contents[Blocked]]
     key_of: Callable[[ItemId], str]
     blocked: Callable[[ItemId], bool]
     alias: Callable[[FromItem], Input]
     numerics: str
     _resolved: dict[tuple[str, str], Resolved] = field(default_factory=dict)
+    _fixed: dict[str, Resolved | None] = field(default_factory=dict)  # settings without holes
+
+    def seeds(self, step: Step, place: Place, resolved: Resolved) -> dict[str, int]:
+        """Resolve the seed settings of one item."""
+        identities = self._identities(step, place) if resolved.seeds else []
+        return {
+            name: keys.seed_for(given, step.op.name, identities)
+            for name, given in resolved.seeds.items()
+        }
 
     def case(self, step: Step, number: int, home: int) -> Case:
         """Examine one item."""
@@ -116,15 +130,11 @@ class Examiner:
             self._about_members(step, case, shape, cells)
         if step.when is not None:
             case.when = tuple(self._read(ref, place, step.links)[0] for ref in step.when.refs)
-        resolved = self._settings(step, place)
+        resolved = self.settings(step, place)
         if resolved.problem:
             raise _BlockedError(Blocked("bad_input", resolved.problem))
         case.resolved = resolved
-        identities = self._identities(step, place) if resolved.seeds else []
-        case.seeds = {
-            name: keys.seed_for(given, step.op.name, identities)
-            for name, given in resolved.seeds.items()
-        }
+        case.seeds = self.seeds(step, place, resolved)
         case.components = keys.components(
             step,
             wires=wire_keys,
@@ -135,7 +145,7 @@ class Examiner:
             models=self._models(step, case),
             numerics=self.numerics,
         )
-        case.key = keys.digest(case.components)
+        case.key = keys.key_of(case.components)
 
     def _read(self, ref: Ref, place: Place, links: tuple[Link, ...]) -> tuple[Input, str]:
         """Say where a ref's value comes from at a place, and its key.
@@ -161,8 +171,7 @@ class Examiner:
             raise UnreadError
         if isinstance(digest, Blocked):
             raise _BlockedError(digest)
-        path = self.items.listings[ref.node][index].path
-        return FromPhoto(path, digest), keys.photo_key(digest)
+        return FromPhoto(self.items.path(ref.node, index), digest), keys.photo_key(digest)
 
     def _present(
         self, step: Step, gathered: Mapping[str, list[Cell]]
@@ -211,13 +220,17 @@ class Examiner:
             elif spec.role == "members":
                 case.members = self.items.members(shape, cells)
 
-    def _settings(self, step: Step, place: Place) -> Resolved:
+    def settings(self, step: Step, place: Place) -> Resolved:
         """Resolve a step's settings at a place; every combination of values is checked once."""
+        fixed = self._fixed.get(step.name)
+        if fixed is not None:
+            return fixed
         plain = {n: v for n, v in step.settings.items() if _role(step, n) != "caption"}
-        raw = plain
-        if holes(plain):
-            raw = evaluate(plain, self.items.lookup(place, step.links))
-        name = (step.name, keys.canonical(raw) if raw is not plain else "")
+        if step.name not in self._fixed:
+            self._fixed[step.name] = None if holes(plain) else _resolve(step, plain)
+            return self.settings(step, place)
+        raw = evaluate(plain, self.items.lookup(place, step.links))
+        name = (step.name, keys.canonical(raw))
         found = self._resolved.get(name)
         if found is None:
             found = self._resolved[name] = _resolve(step, raw)
@@ -238,14 +251,12 @@ class Examiner:
 
     def _models(self, step: Step, case: Case) -> dict[str, str]:
         """The digest that fills each model slot; a step's Network is an input like any other."""
-        found = {}
+        found = declared_models(step)
         for slot, model in step.models.items():
             if model.step:
                 ports = self.items.graph.steps[model.step].op.ports
                 ref = Ref(model.step, next(port.name for port in ports if port.type is Network))
                 case.networks[slot], found[slot] = self._read(ref, case.place, step.links)
-            elif model.info is not None:
-                found[slot] = keys.model_key(model.info)
         return found
 
 
@@ -255,6 +266,15 @@ class _BlockedError(Exception):
     def __init__(self, blocked: Blocked) -> None:
         super().__init__(blocked.message)
         self.blocked = blocked
+
+
+def declared_models(step: Step) -> dict[str, str]:
+    """The digests of the declared models of a step, by slot."""
+    return {
+        slot: keys.model_key(model.info)
+        for slot, model in step.models.items()
+        if not model.step and model.info is not None
+    }
 
 
 def _role(step: Step, setting: str) -> str:

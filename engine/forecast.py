@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from engine.glance import Terms
 from engine.page import duration, number, plural
 from engine.plan import Board
 from engine.session import Request, Session, numerics, open_session, paces, questions
-from engine.survey import Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,8 @@ def survey(board: Board) -> Board:
 
 def forecast(session: Session) -> PlanResult:
     """Count what a run would do in an opened session."""
-    counts = survey(open_board(session)).counts()
+    board = survey(open_board(session))
+    counts = board.counts()
     pace = paces(session.memo)
     steps: dict[str, PlannedStep] = {}
     for name, step in session.declared.steps.items():
@@ -125,5 +126,4 @@ def forecast(session: Session) -> PlanResult:
             skipped=count["skipped"],
             seconds=None if each is None else each * count["to_run"],
         )
-    listed = [item for items in session.items.listings.values() for item in items]
-    return PlanResult(steps, unread=sum(not item.identity for item in listed))
+    return PlanResult(steps, unread=board.unread)

@@ -7,13 +7,12 @@ Only folders that the pattern can reach are read.
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
 from engine.errors import UsageError
-from engine.items import natural
+from engine.listing import Found
 
 MOST_CHOICES = 1000
 
@@ -25,17 +24,10 @@ Rule: TypeAlias = tuple[str, ...]  # the parts of a pattern that are still to be
 FolderId: TypeAlias = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One file. `name` is its path below the glob's fixed part; a broken link has no `stat`."""
-
-    name: str
-    path: str
-    stat: os.stat_result | None
-
-
-def find_files(folder: Path, pattern: str, avoid: Path | None = None) -> tuple[Path, list[Found]]:
-    """Find the files of a glob in natural order, and the folder below which they are named.
+def find_files(
+    folder: Path, pattern: str, avoid: Path | None = None
+) -> tuple[Path, Iterator[Found]]:
+    """Find the files of a glob, in no order, and the folder below which they are named.
 
     `avoid` is a folder that is not entered. Raises: UsageError when the fixed part of the pattern
     is no folder, a folder cannot be read, or the braces mean too much.
@@ -48,8 +40,7 @@ def find_files(folder: Path, pattern: str, avoid: Path | None = None) -> tuple[P
         raise UsageError(f"there is no folder '{base}' (looked for '{pattern}')")
     rules = {_rule(choice) for choice in _choices("/".join(parts[fixed:]))}
     shut = None if avoid is None else os.path.realpath(avoid)
-    found = list(_walk(str(base), "", frozenset(rules), frozenset(), shut))
-    return base, sorted(found, key=lambda file: (natural(file.name), file.name))
+    return base, _walk(str(base), "", frozenset(rules), frozenset(), shut)
 
 
 def _choices(pattern: str) -> list[str]:
@@ -157,6 +148,6 @@ def _found(entry: "os.DirEntry[str]", name: str) -> Iterator[Found]:
     try:
         stat = entry.stat()
         if entry.is_file():
-            yield Found(name, entry.path, stat)
+            yield Found(name, entry.path, (stat.st_size, stat.st_mtime_ns, stat.st_ino))
     except OSError:
         yield Found(name, entry.path, None)

@@ -24,7 +24,7 @@ from engine.database import (
     unseal,
 )
 from engine.errors import StoreError
-from engine.records import Record
+from engine.records import Fate, Record
 from engine.store import from_row, list_packs, read_port, read_table, remove_pack, to_row
 
 _VERSION = 1
@@ -116,6 +116,21 @@ class Index:
         rows = self._db.execute(query, (json.dumps(list(keys)),))
         found = (_unsealed(row, name or "") for row, name in rows)
         return {record.key: record for record in found}
+
+    @healing
+    def fates(self, keys: Collection[str]) -> dict[str, Fate]:
+        """The least about those keys that are known: a third of the cost of their records."""
+        query = (
+            "SELECT key, row, seconds, coalesce(name, '') FROM records "
+            "LEFT JOIN packs ON packs.id = records.pack "
+            "WHERE key IN (SELECT value FROM json_each(?))"
+        )
+        rows = self._db.execute(query, (json.dumps(list(keys)),))
+        return {
+            key: Fate(told.startswith('"ok"', len(head)), seconds, name)
+            for key, row, seconds, name in rows
+            if (told := _text(row)).startswith(head := f'["{key}", ')
+        }
 
     @healing
     def add(self, records: Collection[Record]) -> None:
@@ -274,4 +289,9 @@ def _sealed(record: Record) -> str:
 
 def _unsealed(row: str, pack: str) -> Record:
     """The record of a row. Raises: sqlite3.DatabaseError when the row was altered."""
-    return from_row(json.loads(row if row.endswith("]") else unseal(row)), pack)
+    return from_row(json.loads(_text(row)), pack)
+
+
+def _text(row: str) -> str:
+    """The JSON of a row; rows of older versions have no seal."""
+    return row if row.endswith("]") else unseal(row)

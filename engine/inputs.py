@@ -10,12 +10,13 @@ from pathlib import Path
 
 from engine.dag import Json, Source, SourceItem
 from engine.errors import UsageError
-from engine.globbing import Found, find_files
+from engine.globbing import find_files
 from engine.keys import digest
+from engine.listing import Found, Listing, file_fields
 from engine.rows import read_rows
 
 
-def list_source(source: Source, out_root: Path | None = None) -> tuple[SourceItem, ...]:
+def list_source(source: Source, out_root: Path | None = None) -> Sequence[SourceItem]:
     """List the items of a source; those of a glob in natural order of their names.
 
     Files below `out_root` are results of this or earlier runs: a glob that starts outside of it
@@ -43,12 +44,13 @@ def content_digest(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _glob(source: Source, out_root: Path | None) -> tuple[SourceItem, ...]:
+def _glob(source: Source, out_root: Path | None) -> Listing:
     pattern = source.options["glob"]
     base, found = find_files(Path(source.options["folder"]), pattern, out_root)
-    if not found:
+    listing = Listing(str(base), found)
+    if not listing:
         raise UsageError(f"source '{source.name}': no file matches '{pattern}' in '{base}'")
-    return tuple(_item(i, file) for i, file in enumerate(found))
+    return listing
 
 
 def _files(source: Source) -> tuple[SourceItem, ...]:
@@ -108,27 +110,15 @@ def _looked_at(paths: Sequence[str], base: str) -> list[Found]:
     return [Found(os.path.relpath(path, base), path, _stat(path)) for path in paths]
 
 
-def _stat(path: str) -> os.stat_result | None:
+def _stat(path: str) -> tuple[int, int, int] | None:
     try:
-        return Path(path).stat()
+        stat = Path(path).stat()
     except (OSError, ValueError):
         return None
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
 def _item(index: int, file: Found, columns: Mapping[str, Json] | None = None) -> SourceItem:
-    """Make the item of one file; a table's columns hide fields of the same name."""
-    folder, _, name = file.name.rpartition("/")
-    stem, extension = os.path.splitext(name)  # noqa: PTH122  (100,000 Paths take seconds)
-    fields: dict[str, Json] = {
-        "stem": stem,
-        "name": name,
-        "rel": f"{folder}/{stem}" if folder else stem,
-        "dir": folder or ".",
-        "ext": extension,
-        "index": index,
-        **(columns or {}),
-    }
-    if file.stat is None:
-        return SourceItem(index, fields, path=file.path)
-    stat = file.stat
-    return SourceItem(index, fields, "", file.path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    """Make the item of one file."""
+    fields = file_fields(index, file.name, columns)
+    return SourceItem(index, fields, "", file.path, *(file.stat or ()))

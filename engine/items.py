@@ -4,7 +4,6 @@ An item of a step is a place along each of its axes; its number is the row-major
 in the full product of the axes. Pure arithmetic on a checked graph and the listings of its sources.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -25,22 +24,11 @@ from engine.dag import (
 )
 from engine.errors import UsageError, suggestion
 from engine.labels import longer_labels, plain_label
+from engine.listing import Listing
+from engine.natural import by_nature
 from engine.op import Members
 
 Place = Mapping[str, int]  # axis name -> index along it
-
-
-def natural(text: object) -> tuple[tuple[int, int | str], ...]:
-    """Make a sort key under which 'img2' comes before 'img10', ignoring case."""
-    parts = re.split(r"(\d+)", str(text).casefold())
-    return tuple((0, int(part)) if part.isdigit() else (1, part) for part in parts if part)
-
-
-def by_nature(value: Json) -> tuple[int, float, tuple[tuple[int, int | str], ...]]:
-    """Make a sort key for a field: numbers first and by size, then texts naturally."""
-    if isinstance(value, int | float):
-        return (0, float(value), ())
-    return (1, 0.0, natural(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +111,7 @@ class Items:
         }
         self.sizes = {name: self._size(axis) for name, axis in graph.axes.items()}
         self._pairs: dict[Link, tuple[int, ...]] = {}
+        self._by_path: dict[str, dict[str, SourceItem]] = {}
         self._longer: dict[str, dict[int, str]] = {}  # made when a label is first asked for
         for step in graph.steps.values():
             for link in step.links:
@@ -232,12 +221,14 @@ class Items:
         group = f"{hole.name}.{hole.field}"
         if group in place and hole.name not in place:
             return self.groups[group].names[place[group]]
-        item = self.listings[hole.name][self.index(hole.name, place, links)]
-        if hole.field not in item.fields:
-            allowed = ", ".join(item.fields)
-            near = suggestion(hole.field, item.fields)
+        listing, index = self.listings[hole.name], self.index(hole.name, place, links)
+        fields: Mapping[str, Json] = (
+            listing.fields(index) if isinstance(listing, Listing) else listing[index].fields
+        )
+        if hole.field not in fields:
+            allowed, near = ", ".join(fields), suggestion(hole.field, fields)
             raise UsageError(f"source '{hole.name}' has no field '{hole.field}' ({allowed}){near}")
-        return item.fields[hole.field]
+        return fields[hole.field]
 
     def lookup(self, place: Place, links: tuple[Link, ...]) -> Lookup:
         """Make the function that fills holes at a place."""
@@ -250,6 +241,24 @@ class Items:
     def describe(self, place: Place) -> str:
         """Name a place for people."""
         return " ".join(f"{axis}={self._name(axis, i)}" for axis, i in place.items()) or "all"
+
+    def path(self, source: str, index: int) -> str:
+        """Where a picture file lies."""
+        listing = self.listings[source]
+        return listing.path(index) if isinstance(listing, Listing) else listing[index].path
+
+    def photo_name(self, path: str) -> str:
+        """What a listed picture file is called below its source's folder."""
+        for name, listing in reversed(list(self.listings.items())):
+            if isinstance(listing, Listing):
+                item = listing.find(path)
+            else:
+                if name not in self._by_path:
+                    self._by_path[name] = {item.path: item for item in listing if item.path}
+                item = self._by_path[name].get(path)
+            if item is not None:
+                return f"{item.fields['rel']}{item.fields['ext']}"
+        raise KeyError(path)
 
     def _name(self, axis: str, index: int) -> str:
         kind = self.graph.axes[axis]

@@ -18,6 +18,7 @@ EPOCH = 1
 
 Components = Mapping[str, Any]
 
+_text = json.encoder.encode_basestring_ascii
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
@@ -68,6 +69,23 @@ def seed_for(given: Json, op: str, identities: Sequence[str]) -> int:
     if isinstance(given, dict):
         return int(given["shared"])
     return int(digest([op, given, list(identities)])[:15], 16)
+
+
+def key_of(told: Components) -> str:
+    """The key that an item's components make."""
+    rest = {name: value for name, value in told.items() if name != "wires"}
+    return join(canonical(rest), told["wires"])
+
+
+def join(rest: str, wires: Mapping[str, Sequence[str]]) -> str:
+    """The key of an item: of all other components as canonical JSON, and of what it reads.
+
+    It is the digest of them all; no component's name comes after that of the wires.
+    """
+    told = ",".join(
+        f"{_text(name)}:[{','.join(map(_text, wires[name]))}]" for name in sorted(wires)
+    )
+    return hashlib.sha256(f'{rest[:-1]},"wires":{{{told}}}}}'.encode()).hexdigest()
 
 
 def components(

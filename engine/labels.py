@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from engine.dag import SourceItem
+from engine.marks import Marks
 
 #: What an item is called by, the first of these fields that it has.
 NAMES = ("rel", "stem", "value")
@@ -25,6 +26,9 @@ def longer_labels(items: Sequence[SourceItem]) -> dict[int, str]:
 
     The extension tells pictures of one name apart ('a.jpg', 'a.png'), else the index ('a#0').
     """
+    seen = Marks()
+    if all(seen.add(plain_label(item)) for item in items):
+        return {}
     plain = names = [plain_label(item) for item in items]
     for more in _MORE:
         counts = Counter(names)

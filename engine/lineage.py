@@ -16,15 +16,13 @@ MOST_MEMBERS = 16
 
 def provenance(items: Items, case_of: Callable[[ItemId], Case], item: ItemId) -> dict[str, Any]:
     """Make the provenance of one item as JSON data."""
-    names = {path.path: path for listing in items.listings.values() for path in listing}
     seen: dict[ItemId, dict[str, Any]] = {}
 
     def source(origin: Input) -> Any:
         if isinstance(origin, FromItem):
             return {**node(origin.item), "port": origin.port}
         if isinstance(origin, FromPhoto):
-            fields = names[origin.path].fields
-            return {"photo": f"{fields['rel']}{fields['ext']}", "sha256": origin.digest}
+            return {"photo": items.photo_name(origin.path), "sha256": origin.digest}
         assert isinstance(origin, FromScalar)
         return {"value": origin.value}
 

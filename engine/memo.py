@@ -7,6 +7,7 @@ from pathlib import Path
 
 from engine.dag import SourceItem
 from engine.database import healing, open_database, seal, set_aside, transaction
+from engine.listing import Stat
 
 _VERSION = 1
 _SCHEMA = """
@@ -48,9 +49,9 @@ class Memo:
         self._db, _ = open_database(self.path, _SCHEMA, _VERSION)
 
     @healing
-    def digests(self, items: Sequence[SourceItem]) -> dict[str, str]:
+    def digests(self, files: Iterable[tuple[str, Stat]]) -> dict[str, str]:
         """The content digests, by path, of the files that have not changed since they were read."""
-        stats = {_text(item.path): _stat(item) for item in items if item.path}
+        stats = {_text(path): _told(stat) for path, stat in files if path}
         query = (
             "SELECT path, digest, size, mtime_ns, inode FROM digests "
             "WHERE path IN (SELECT value FROM json_each(?))"
@@ -66,7 +67,10 @@ class Memo:
     def remember_digests(self, read: Iterable[tuple[SourceItem, str]]) -> None:
         """Keep the digests of files that were read, under the stat they were listed with."""
         named = [(_text(item.path), item, digest) for item, digest in read]
-        rows = [(path, *_stat(item), _sealed(path, digest)) for path, item, digest in named]
+        rows = [
+            (path, *_told((item.size, item.mtime_ns, item.inode)), _sealed(path, digest))
+            for path, item, digest in named
+        ]
         self._write("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?)", rows)
 
     @healing
@@ -88,8 +92,10 @@ class Memo:
             self._db.executemany(statement, rows)
 
 
-def _stat(item: SourceItem) -> tuple[int, int, int]:
-    return item.size, item.mtime_ns, item.inode & _INODE_MASK
+def _told(stat: Stat) -> Stat:
+    """A stat as SQLite takes it."""
+    size, mtime_ns, inode = stat
+    return size, mtime_ns, inode & _INODE_MASK
 
 
 def _text(path: str) -> str:

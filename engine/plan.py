@@ -8,15 +8,18 @@ pictures come early and memory does not grow with the folder. It touches no disk
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from engine.dag import Graph, Ref, SourceItem, Step
 from engine.errors import Reason
 from engine.examine import Blocked
+from engine.glance import Questions, Terms
 from engine.items import Items, Place
 from engine.jobs import Chunk, ChunkResult, ItemId, Lost, Outcome
+from engine.listing import Contents
 from engine.segments import Read, Segment, reads, segment
 from engine.states import RUNNING, STATUS, WANTED, States
-from engine.survey import Home, Questions, Surveyor, Terms
+from engine.survey import Home, Surveyor
 
 #: Seconds of work one chunk should hold, the most home items in it, and in one survey.
 CHUNK_SECONDS = 5.0
@@ -26,20 +29,42 @@ SURVEY_HOMES = 256
 DEFAULTS = Terms()
 
 
+class _Waiting:
+    """The homes of a segment that are not surveyed yet: those put back first, then the rest."""
+
+    def __init__(self, count: int) -> None:
+        self._rest, self._count = 0, count
+        self._back: dict[int, None] = {}  # the last one in is the first one out
+
+    def __len__(self) -> int:
+        return self._count - self._rest + len(self._back)
+
+    def first(self) -> int:
+        """The home that is next."""
+        return next(reversed(self._back), self._rest)
+
+    def pop(self) -> int:
+        """Take the home that is next."""
+        if self._back:
+            return self._back.popitem()[0]
+        self._rest += 1
+        return self._rest - 1
+
+    def put_back(self, home: int) -> None:
+        """Put a home in front, unless it waits already."""
+        if home < self._rest:
+            self._back.setdefault(home)
+
+
 @dataclass(slots=True)
 class _Lane:
     """One segment on its way: homes not surveyed yet, homes prepared, and its pace."""
 
     segment: Segment
-    waiting: deque[int]
+    waiting: _Waiting
     size: int
     ready: deque[Home] = field(default_factory=deque)
     pace: float | None = None  # seconds per home
-
-    def wait(self, home: int) -> None:
-        """Put a home back in front, once."""
-        if home not in self.waiting:
-            self.waiting.appendleft(home)
 
 
 class Board:
@@ -53,22 +78,20 @@ class Board:
     ) -> None:
         self.items = items
         self.graph: Graph = items.graph
-        self.states = States(items)
+        self.states = States(items, telling=not terms.forecast)
         self._plan = segment(self.graph)
         self._ask = ask
         self._terms = terms
         self._flying: dict[str, Chunk] = {}
         self._serial = 0
-        self._digests: dict[str, list[str | Blocked | None]] = {}
-        self._unread: deque[tuple[str, int]] = deque()
         self._watched = {name: self._watch(step) for name, step in self.graph.steps.items()}
-        for name, listing in sorted(items.listings.items(), key=lambda kv: len(kv[1])):
-            self._digests[name] = [item.identity or None for item in listing]
-            self._unread.extend((name, i) for i, item in enumerate(listing) if not item.identity)
-        self._undigested = len(self._unread)
+        small_first = sorted(items.listings.items(), key=lambda pair: len(pair[1]))
+        self._digests: dict[str, Contents[Blocked]] = {n: Contents(of) for n, of in small_first}
+        self._undigested = sum(1 for known in self._digests.values() for _ in known.unread())
+        self._unread = ((name, i) for name, of in self._digests.items() for i in of.unread())
         self.surveyor = Surveyor(items, self._plan, self.states, self._digests, ask, terms)
         self._lanes = [
-            _Lane(part, deque(range(items.sizes[part.home] if part.home else 1)), self._guess(part))
+            _Lane(part, _Waiting(items.sizes[part.home] if part.home else 1), self._guess(part))
             for part in self._plan.segments
         ]
         # Deepest first, so that finished things come early; a forecast never waits for inputs, so
@@ -79,17 +102,15 @@ class Board:
 
     def next_unread(self, most: int) -> list[tuple[str, int, SourceItem]]:
         """Hand out up to `most` photos whose content digest is not known; small sources first."""
-        found: list[tuple[str, int, SourceItem]] = []
-        while self._unread and len(found) < most:
-            source, index = self._unread.popleft()
-            found.append((source, index, self.items.listings[source][index]))
-        return found
+        return [
+            (source, index, self.items.listings[source][index])
+            for source, index in islice(self._unread, most)
+        ]
 
     def digests(self, read: Iterable[tuple[str, int, str | Blocked]]) -> None:
         """Take in content digests, or why a photo cannot be read."""
         for source, index, digest in read:
-            self._undigested -= self._digests[source][index] is None
-            self._digests[source][index] = digest
+            self._undigested -= self._digests[source].learn(index, digest)
 
     # -- handing out -----------------------------------------------------------------------------
 
@@ -110,6 +131,11 @@ class Board:
                 return None
 
     @property
+    def unread(self) -> int:
+        """How many photos have a content that is not known."""
+        return self._undigested
+
+    @property
     def finished(self) -> bool:
         """Whether everything is settled and nothing is in flight or waiting to be written."""
         return not self._flying and not any(lane.ready or lane.waiting for lane in self._lanes)
@@ -118,9 +144,9 @@ class Board:
         """Survey the next ready homes of a lane; False when none is ready."""
         ready: list[int] = []
         while lane.waiting and len(ready) < SURVEY_HOMES:
-            if not self._ready(lane.segment, lane.waiting[0]):
+            if not self._ready(lane.segment, lane.waiting.first()):
                 break
-            ready.append(lane.waiting.popleft())
+            ready.append(lane.waiting.pop())
         if not ready:
             return False
         lane.ready.extend(self.surveyor.survey(lane.segment, ready))
@@ -141,7 +167,7 @@ class Board:
                 for number in self.items.spaces[name].numbers(lane.segment.home, home):
                     if self.states[name, number] == WANTED:
                         self.states.reopen((name, number))
-            lane.wait(home)
+            lane.waiting.put_back(home)
 
     def _unprepare(self, lane: _Lane, homes: set[int]) -> None:
         """Take prepared homes back to be surveyed again."""
@@ -149,7 +175,7 @@ class Board:
             lane.ready.remove(home)
             for job in home.jobs:
                 self.states.reopen(job.id)
-            lane.wait(home.index)
+            lane.waiting.put_back(home.index)
 
     def _ready(self, part: Segment, home: int) -> bool:
         """Whether all digests and settled items that a home's work needs are there."""
@@ -296,7 +322,7 @@ class Board:
     def _wait(self, item: ItemId) -> None:
         lane = self._lane(self._plan.segment_of[item[0]])
         place = self.items.spaces[item[0]].place(item[1])
-        lane.wait(place[lane.segment.home] if lane.segment.home else 0)
+        lane.waiting.put_back(place[lane.segment.home] if lane.segment.home else 0)
 
     # -- telling ---------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from engine.errors import Reason
 from engine.values import ScalarItem
@@ -47,3 +47,11 @@ class Record:
     def has(self, port: str) -> bool:
         """Whether one port's value can be had without computing."""
         return port in self.scalars or (bool(self.pack) and port in self.ports)
+
+
+class Fate(NamedTuple):
+    """The least that is worth knowing of a record: whether it succeeded, its cost, its pack."""
+
+    ok: bool
+    seconds: float
+    pack: str

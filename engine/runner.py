@@ -18,6 +18,7 @@ from engine.dispatch import Dispatch, Hooks
 from engine.errors import RunError, WorkflowError
 from engine.export import STAGING
 from engine.folder import clear_remains, locked
+from engine.glance import Terms
 from engine.jobs import Program
 from engine.ledger import Ledger
 from engine.local import refuse_to_start_again
@@ -32,7 +33,6 @@ from engine.signals import Interrupts, interrupts
 from engine.staging import write_whole
 from engine.store import sweep
 from engine.story import opening, pairs
-from engine.survey import Terms
 from engine.tables import lost_rows, write_tables
 
 

@@ -8,12 +8,14 @@ from typing import Any
 
 from engine.dag import Graph, Json, SourceItem
 from engine.errors import StoreError, UsageError, suggestion
+from engine.glance import Questions
 from engine.graph import load_graph
 from engine.history import load_run
 from engine.index import Index, index_path
 from engine.inputs import list_source
 from engine.items import Items
 from engine.ledger import DATABASE, OutputRow
+from engine.listing import Listing
 from engine.memo import Memo
 from engine.outputs import Standing
 from engine.profiles import ClusterSpec
@@ -21,11 +23,12 @@ from engine.samples import with_samples
 from engine.store import default_root, open_store
 from engine.subset import first, until
 from engine.surroundings import Surroundings
-from engine.survey import Questions
 
 #: The folder inside the output folder that a run keeps its own files in.
 RUN_FOLDER = ".run"
 HERE = ClusterSpec()
+#: Files whose contents are looked up at once.
+_AT_ONCE = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +146,17 @@ def open_session(request: Request) -> Iterator[Session]:
         memo.close()
 
 
-def _remembered(memo: Memo, items: Sequence[SourceItem]) -> tuple[SourceItem, ...]:
+def _remembered(memo: Memo, items: Sequence[SourceItem]) -> Sequence[SourceItem]:
     """Give files that have not changed since they were last read the digest they had then."""
-    known = memo.digests([item for item in items if item.path and not item.identity])
+    if isinstance(items, Listing):
+        for start in range(0, len(items), _AT_ONCE):
+            some = {items.path(i): i for i in range(start, min(start + _AT_ONCE, len(items)))}
+            known = memo.digests((path, items.stat(i)) for path, i in some.items())
+            for path, digest in known.items():
+                items.learn(some[path], digest)
+        return items
+    files = ((i.path, (i.size, i.mtime_ns, i.inode)) for i in items if i.path and not i.identity)
+    known = memo.digests(files)
     return tuple(i if i.identity else replace(i, identity=known.get(i.path, "")) for i in items)
 
 
@@ -162,4 +173,4 @@ def questions(session: Session) -> Questions:
         with suppress(UsageError, StoreError):  # no run yet, or a ledger that a run makes anew
             rows = load_run(session.run_dir).outputs
     current = Standing(session.out, rows).current
-    return Questions(session.index.lookup, current, paces(session.memo))
+    return Questions(session.index.lookup, current, paces(session.memo), session.index.fates)

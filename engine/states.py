@@ -7,12 +7,15 @@ The only mutable memory of a run that grows with its items, so it is packed: one
 from collections.abc import Mapping
 
 from engine.errors import Reason
+from engine.examine import UNREAD
 from engine.items import Items
 from engine.jobs import FromItem, Input, ItemId, Outcome, Status
 from engine.keys import source_key
-from engine.records import Record
+from engine.marks import Marks
+from engine.records import Fate, Record
 
-UNKNOWN, WANTED, RUNNING, DONE, CACHED, QUARANTINED, SKIPPED = range(7)
+FATES = range(7)
+UNKNOWN, WANTED, RUNNING, DONE, CACHED, QUARANTINED, SKIPPED = FATES
 SETTLED = frozenset({DONE, CACHED, QUARANTINED, SKIPPED})
 STATUS: Mapping[int, Status] = {
     DONE: "done",
@@ -22,19 +25,23 @@ STATUS: Mapping[int, Status] = {
 }
 CODE: Mapping[Status, int] = {status: code for code, status in STATUS.items()}
 KEY = 32  # bytes
-_UNREAD = "unread:"  # what stands before the place-holder of a key
 
 
 class States:
-    """States by (step, number). `news` collects every settlement until somebody drains it."""
+    """States by (step, number). `news` collects every settlement until somebody drains it.
 
-    def __init__(self, items: Items) -> None:
+    Not `telling`, it leaves those out that were known before.
+    """
+
+    def __init__(self, items: Items, *, telling: bool = True) -> None:
         self.news: list[Outcome] = []
+        self.telling = telling
         self.packs: set[str] = set()  # those that hold what was settled
         self.left = {name: space.count() for name, space in items.spaces.items()}
+        self._tallies = {name: [0] * len(FATES) for name in items.spaces}
         self._codes = {name: bytearray(space.full) for name, space in items.spaces.items()}
         self._keys = {name: bytearray(KEY * space.full) for name, space in items.spaces.items()}
-        self._fresh: set[bytes] = set()
+        self._fresh = Marks()
         self._stands_for: dict[ItemId, Input] = {}
 
     def __getitem__(self, item: ItemId) -> int:
@@ -59,11 +66,11 @@ class States:
             return source_key(origin)
         step, number = item if origin is None else origin.item
         found = self._keys[step][KEY * number : KEY * (number + 1)]
-        return found.hex() if any(found) else f"{_UNREAD}{step}:{number}"
+        return found.hex() if any(found) else f"{UNREAD}{step}:{number}"
 
     def is_keyed(self, item: ItemId) -> bool:
         """Whether an item's key is known; it is not while a photo that it hangs on is unread."""
-        return not self.key(item).startswith(_UNREAD)
+        return not self.key(item).startswith(UNREAD)
 
     def set_key(self, item: ItemId, key: str) -> None:
         """Note an item's key, a sha256 in hex; an empty one says nothing."""
@@ -74,7 +81,7 @@ class States:
 
     def fresh(self, key: str) -> bool:
         """Whether a key was computed in this run."""
-        return _short(key) in self._fresh
+        return key in self._fresh
 
     def stand_for(self, item: ItemId, origin: Input) -> None:
         """Let a coalesced item stand for the one it chose, or for a source."""
@@ -89,9 +96,11 @@ class States:
         if self.settled(outcome.item):
             return
         if outcome.status == "done":
-            self._fresh.add(_short(outcome.key))
-        self.left[outcome.item[0]] -= 1
-        self._codes[outcome.item[0]][outcome.item[1]] = CODE[outcome.status]
+            self._fresh.add(outcome.key)
+        step, number = outcome.item
+        self.left[step] -= 1
+        code = self._codes[step][number] = CODE[outcome.status]
+        self._tallies[step][code] += 1
         if outcome.record is not None and outcome.record.pack:
             self.packs.add(outcome.record.pack)
         self.news.append(outcome)
@@ -110,17 +119,25 @@ class States:
         key = self.key(item)
         self.settle(Outcome(item, status, key, record, reason, message, seconds=seconds))
 
+    def know(self, item: ItemId, key: str, fate: Fate) -> None:
+        """Settle an item that a successful record was found of."""
+        if fate.pack:
+            self.packs.add(fate.pack)
+        code = DONE if key in self._fresh else CACHED
+        step, number = item
+        self.left[step] -= 1
+        self._codes[step][number] = code
+        self._tallies[step][code] += 1
+        if self.telling:
+            self.news.append(Outcome(item, STATUS[code], key, seconds=fate.seconds))
+
     def reopen(self, item: ItemId) -> None:
         """Forget that an item was settled."""
         if self.settled(item):
             self.left[item[0]] += 1
+            self._tallies[item[0]][self[item]] -= 1
         self._codes[item[0]][item[1]] = UNKNOWN
 
     def tally(self, step: str) -> dict[str, int]:
         """How many items of a step have each settled status."""
-        return {status: self._codes[step].count(code) for code, status in STATUS.items()}
-
-
-def _short(key: str) -> bytes:
-    """Enough of a key to know it again: 80 bits of a sha256."""
-    return key[:20].encode()
+        return {status: self._tallies[step][code] for code, status in STATUS.items()}

@@ -38,7 +38,7 @@ def _reads(step: Step) -> set[str]:
 def first(graph: Graph, listings: Listings, count: int) -> dict[str, Sequence[SourceItem]]:
     """Keep the first `count` items of every source; of a matched one, their partners."""
     found: dict[str, Sequence[SourceItem]] = {
-        name: tuple(items)[:count] for name, items in listings.items()
+        name: tuple(items[:count]) for name, items in listings.items()
     }
     links = {link for step in graph.steps.values() for link in step.links if link.by == "match"}
     for link in sorted(links, key=lambda link: link.source):

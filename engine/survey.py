@@ -5,7 +5,7 @@ output that is up to date needs nothing above it; a value whose payload is gone 
 only when something below it must run.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from engine import keys, when
@@ -13,32 +13,14 @@ from engine.dag import Graph, Step
 from engine.destinations import destinations
 from engine.errors import DETERMINISTIC, ItemError
 from engine.examine import Blocked, Case, Examiner, UnreadError
+from engine.glance import Glance, Questions, Terms
 from engine.items import Items
 from engine.jobs import Export, FromItem, FromScalar, Input, ItemId, Job, Status
 from engine.lineage import provenance
+from engine.listing import Contents
 from engine.records import Record
 from engine.segments import Segment, Segmented, reads
 from engine.states import CACHED, DONE, RUNNING, UNKNOWN, WANTED, States
-
-
-@dataclass(frozen=True, slots=True)
-class Questions:
-    """What planning asks the outside world."""
-
-    records: Callable[[Collection[str]], Mapping[str, Record]]  # those the index knows
-    current: Callable[[str, ItemId, str], bool]  # is output `path` already made from this key?
-    seconds: Callable[[str], float | None] = lambda _op: None  # past seconds per item of an op
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How a run is to be planned. With `forecast` nothing is handed out, only counted."""
-
-    out_root: str = ""
-    numerics: str = "cpu-float32"
-    forced: frozenset[str] = frozenset()  # steps computed again whatever is known
-    slots: int = 1
-    forecast: bool = False
 
 
 @dataclass(slots=True)
@@ -59,7 +41,7 @@ class Surveyor:
         items: Items,
         plan: Segmented,
         states: States,
-        digests: Mapping[str, Sequence[str | Blocked | None]],
+        digests: Mapping[str, Contents[Blocked]],
         ask: Questions,
         terms: Terms,
     ) -> None:
@@ -81,9 +63,11 @@ class Surveyor:
         self._outputs_of: dict[str, list[int]] = {}
         for i, output in enumerate(self.graph.outputs):
             self._outputs_of.setdefault(output.ref.node, []).append(i)
+        self._glance = Glance(plan, states, self._look, ask, terms, self._outputs_left)
 
     def survey(self, part: Segment, homes: Sequence[int]) -> list[Home]:
         """Settle what needs no work in these homes, and prepare the rest."""
+        homes = self._glance(part, homes, self.gone)
         cases = {
             item: self._examine(self.graph.steps[item[0]], item[1], home)
             for item, home in self._items(part, homes)
@@ -260,6 +244,14 @@ class Surveyor:
             if not self.graph.outputs[i].table
             and not self.ask.current(self.paths[i][item[1]], item, self.output_key(i, item))
         ]
+
+    def _outputs_left(self, item: ItemId) -> tuple[int, int]:
+        """How many files of an item must be written, of how many."""
+        declared = self._outputs_of.get(item[0])
+        if not declared:
+            return 0, 0
+        files = sum(not self.graph.outputs[output].table for output in declared)
+        return len(self._stale_outputs(item)), files
 
     def output_key(self, output: int, item: ItemId) -> str:
         """The key of one output file: of its value, whose it is, and the way it is written."""

@@ -77,6 +77,7 @@ TESTED_THROUGH = {
     "engine/examine.py": "engine/test_plan.py",
     "engine/explain.py": "test_cli_run.py",
     "engine/forecast.py": "test_cli_run.py",
+    "engine/glance.py": "engine/test_plan.py",
     "engine/holes.py": "engine/test_graph.py",
     "engine/jobs.py": "engine/test_worker.py",
     "engine/keys.py": "engine/test_plan.py",

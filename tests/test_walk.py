@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from engine.glance import Terms
 from engine.jobs import Program
 from engine.plan import Board
 from engine.session import open_session, questions
-from engine.survey import Terms
 from engine.worker import run_chunk
 from run_workflow import request, run
 

@@ -13,6 +13,7 @@ from engine.cluster import Workers, open_workers
 from engine.dag import Axis, Graph, Ref, Source, SourceItem, Step, Wire
 from engine.dispatch import Dispatch, Hooks
 from engine.errors import StoreError
+from engine.glance import Questions
 from engine.items import Items
 from engine.jobs import Chunk, ChunkResult, Outcome, Program
 from engine.local import cpu_count
@@ -22,7 +23,6 @@ from engine.profiles import ClusterSpec
 from engine.records import Record
 from engine.signals import InterruptedRunError, Interrupts
 from engine.store import open_store
-from engine.survey import Questions
 from engine.values import Scalar
 
 OPS = {spec.name: spec for spec in read_own_ops(Path(__file__).with_name("toy_ops.py"))}

@@ -11,6 +11,10 @@ from engine.dag import SourceItem
 from engine.memo import Memo, Pace
 
 
+def digests(memo: Memo, *items: SourceItem) -> dict[str, str]:
+    return memo.digests((item.path, (item.size, item.mtime_ns, item.inode)) for item in items)
+
+
 @pytest.mark.parametrize(
     "path", ["/photos/a b.jpg", "/photos/Zoë 写真.jpg", "/photos/caf\udce9.jpg"]
 )
@@ -20,18 +24,18 @@ def test_a_digest_holds_while_the_stat_holds(tmp_path: Path, path: str) -> None:
     memo.remember_digests([(item, "aa")])
     memo.close()
     memo = Memo(tmp_path / "memo.sqlite")
-    assert memo.digests([item]) == {path: "aa"}
+    assert digests(memo, item) == {path: "aa"}
     for change in ({"size": 6}, {"mtime_ns": 7}, {"inode": 8}, {"path": "/else"}):
-        assert memo.digests([replace(item, **change)]) == {}
+        assert digests(memo, replace(item, **change)) == {}
     memo.remember_digests([(replace(item, size=6), "bb")])
-    assert memo.digests([item, replace(item, size=6, index=1)]) == {path: "bb"}
+    assert digests(memo, item, replace(item, size=6, index=1)) == {path: "bb"}
     memo.close()
 
 
 def test_items_without_files_have_no_digest(tmp_path: Path) -> None:
     memo = Memo(tmp_path / "memo.sqlite")
     memo.remember_digests([])
-    assert memo.digests([SourceItem(0, {}, identity="x")]) == {}
+    assert digests(memo, SourceItem(0, {}, identity="x")) == {}
     memo.close()
 
 

@@ -10,6 +10,7 @@ import pytest
 from engine.dag import Graph, SourceItem
 from engine.destinations import destinations
 from engine.errors import UsageError
+from engine.glance import Questions, Terms
 from engine.graph import Surroundings, load_graph
 from engine.items import Items
 from engine.jobs import Chunk, ChunkResult, FromItem, ItemId, Lost, Outcome
@@ -18,7 +19,6 @@ from engine.plan import Board
 from engine.records import Blob, Record
 from engine.registry import build_registry
 from engine.states import States
-from engine.survey import Questions, Terms
 from engine.values import Image, Scalar, Scores
 
 
