@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from engine.commands import A_FILE, A_PATH, AS_JSON, VERBOSE, Home, cli
+from engine.commands import Home, cli
 from engine.errors import SpecError, UsageError, WorkflowError, suggestion
+from engine.flags import A_FILE, A_PATH, AS_JSON, VERBOSE
 
 if TYPE_CHECKING:
     from engine.dag import Json, ModelInfo

@@ -9,11 +9,25 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from engine.errors import UsageError
+from engine import watching
+from engine.errors import REASONS, UsageError
+from engine.flags import (
+    A_FILE,
+    AS_JSON,
+    CACHE,
+    ON_FINISH,
+    OPS,
+    PRUNE,
+    QUIET,
+    VERBOSE,
+    how_much,
+    what,
+    where,
+)
 
 if TYPE_CHECKING:
     from engine.dag import Json
@@ -21,8 +35,6 @@ if TYPE_CHECKING:
     from engine.forecast import PlanResult
     from engine.registry import Registry
     from engine.session import Request
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,52 +66,6 @@ def cli() -> None:
 
     `run_workflow.py FILE.yaml` is short for `run_workflow.py run FILE.yaml`.
     """
-
-
-def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
-    """Make one decorator of several."""
-
-    def decorate(function: F) -> F:
-        for decorator in reversed(decorators):
-            function = decorator(function)
-        return function
-
-    return decorate
-
-
-A_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-A_PATH = click.Path(path_type=Path)
-RUN_DIR = click.argument("out", type=click.Path(exists=True, file_okay=False, path_type=Path))
-VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Say more; show tracebacks.")
-QUIET = click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON on stdout.")
-CACHE = click.option("--cache", type=A_PATH, help="The cache folder [in the user's cache folder].")
-OPS = click.option("--ops", type=A_FILE, multiple=True, help="A Python file with your own ops.")
-PRUNE = click.option("--prune", is_flag=True, help="Remove files that an older run left in --out.")
-
-what = options(
-    click.argument("workflow", type=click.Path(exists=True, path_type=Path)),
-    click.option(
-        "-p", "--param", "given", multiple=True, metavar="NAME=VALUE", help="Set a param, in YAML."
-    ),
-    click.option("--params-file", type=A_FILE, help="A YAML file of params."),
-    OPS,
-)
-how_much = options(
-    click.option("-o", "--out", type=A_PATH, help="The output folder [out/<workflow name>]."),
-    CACHE,
-    click.option("--limit", type=click.IntRange(1), metavar="N", help="Only N of each source."),
-    click.option("--until", metavar="STEP", help="Only this step and what it needs."),
-    click.option("--force", multiple=True, metavar="STEP", help="Compute this step again."),
-)
-where = options(
-    click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes [one per CPU]."),
-    click.option("--gpus", metavar="all|0,1", help="One process per GPU instead."),
-    click.option("--scheduler", metavar="ADDRESS", help="A Dask cluster that is already running."),
-    click.option("--tls-ca", metavar="FILE", help="Authority of a tls:// cluster."),
-    click.option("--tls-cert", metavar="FILE", help="Certificate to show to it."),
-    click.option("--tls-key", metavar="FILE", help="Key of that certificate."),
-)
 
 
 def asked(given: tuple[str, ...], params_file: Path | None) -> "dict[str, Json]":
@@ -146,6 +112,7 @@ def last_request(out: Path) -> dict[str, Any]:
 @where
 @click.option("-n", "--dry-run", is_flag=True, help="Only print the plan.")
 @PRUNE
+@ON_FINISH
 @AS_JSON
 @QUIET
 @VERBOSE
@@ -263,35 +230,6 @@ def explain(home: Home, /, *, step: str, item: str, as_json: bool, **flags: Any)
 
 
 @cli.command()
-@RUN_DIR
-@AS_JSON
-@VERBOSE
-def status(*, out: Path, as_json: bool, **_: Any) -> int:
-    """Say how far the run in folder OUT is, or how it ended.
-
-    The `state` of --json is "running", or how it ended: "done", "partial" (everything else is done,
-    but `quarantined` items were set aside; exit code 3), "failed" or "interrupted".
-    """
-    from engine.status import read_status
-
-    found = read_status(out)
-    print(json.dumps(found.as_json()) if as_json else found.as_text())
-    return 0
-
-
-@cli.command()
-@RUN_DIR
-@VERBOSE
-def report(*, out: Path, **_: Any) -> int:
-    """Write the report of the run in folder OUT anew."""
-    from engine.report import write_report
-    from engine.status import run_folder
-
-    print(write_report(run_folder(out)))
-    return 0
-
-
-@cli.command()
 @click.argument("picture", type=A_FILE)
 @click.option(
     "--among",
@@ -314,29 +252,19 @@ def lineage(*, picture: Path, among: tuple[Path, ...], as_json: bool, **_: Any) 
 @what
 @how_much
 @where
+@click.option("--reason", "reasons", type=click.Choice(REASONS), multiple=True, help="Only these.")
 @PRUNE
+@ON_FINISH
 @AS_JSON
 @QUIET
 @VERBOSE
 @click.pass_obj
 def retry_failed(home: Home, /, *, as_json: bool, **flags: Any) -> int:
-    """Run WORKFLOW again, and try even those items whose failure is remembered."""
+    """Run WORKFLOW again, and try even those items whose failure is remembered.
+
+    With --reason, items that the last run set aside for other reasons stay aside.
+    """
     return run_and_tell(from_flags(home, {**flags, "retry_failed": True}), as_json)
-
-
-@cli.command()
-@click.argument("action", type=click.Choice(["stats", "gc", "verify", "rebuild"]))
-@click.option("--max-size", metavar="SIZE", help="gc: keep at most this much, such as 20GB.")
-@CACHE
-@AS_JSON
-@VERBOSE
-def cache(*, action: str, as_json: bool, **flags: Any) -> int:
-    """Look after the cache: its size, what may go, whether it is sound, a new index."""
-    from engine import upkeep
-
-    found = upkeep.look_after(action, flags["cache"], flags["max_size"])
-    print(json.dumps(found.as_json()) if as_json else found.as_text())
-    return 0 if found.sound else 1
 
 
 @cli.command("ops")
@@ -397,3 +325,7 @@ def doctor(home: Home, /, *, cache: Path | None, verbose: bool, **flags: Any) ->
         print(f"{found.verdict:<5} {found.name:<14} {found.text}")
         bad = bad or found.verdict == "bad"
     return int(bad)
+
+
+for command in (watching.status, watching.cancel, watching.report, watching.cache):
+    cli.add_command(command)

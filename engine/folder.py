@@ -12,6 +12,9 @@ from pathlib import Path
 from engine import staging
 from engine.errors import RunError, UsageError
 from engine.export import STAGING
+from engine.history import is_running
+from engine.signals import CANCEL, DRAIN, NOW
+from engine.staging import write_whole
 
 
 @contextmanager
@@ -56,6 +59,20 @@ def _obtain(lock: int) -> bool:
 def clear_remains(out: Path, run_dir: Path) -> None:
     """Remove what only a run that is on needs: journals of chunks, empty folders."""
     shutil.rmtree(run_dir / "hands", ignore_errors=True)
+    (run_dir / CANCEL).unlink(missing_ok=True)
     for folder in (run_dir / "staging", out / STAGING):
         with contextlib.suppress(OSError):
             folder.rmdir()
+
+
+def cancel(run_dir: Path, *, now: bool = False) -> None:
+    """Ask the run in a folder to finish what is under way and stop, or to stop at once.
+
+    Raises: UsageError when none goes on there; RunError when the folder cannot be written.
+    """
+    if not is_running(run_dir):
+        raise UsageError(f"no run is going on in {run_dir.parent}")
+    try:
+        write_whole(run_dir / CANCEL, [(NOW if now else DRAIN).encode()], run_dir / "staging")
+    except OSError as error:
+        raise RunError(f"{run_dir} cannot be written: {error.strerror}") from error

@@ -1,13 +1,14 @@
 """What a run would do, counted without doing it: axes, items, cached, to run."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from engine.cluster import planned_slots
 from engine.glance import Terms
-from engine.page import duration, number, plural
+from engine.page import duration, number, plural, size_text
 from engine.plan import Board
-from engine.session import Request, Session, numerics, open_session, paces, questions
+from engine.session import Request, Session, numerics, open_session, questions
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class PlannedStep:
     quarantined: int = 0
     skipped: int = 0
     seconds: float | None = None  # guessed from past runs, for one worker
+    size: float | None = None  # bytes in the store, guessed likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class PlanResult:
 
     steps: Mapping[str, PlannedStep]
     unread: int = 0
+    slots: int = 1
 
     def as_json(self) -> dict[str, Any]:
         """The plan as `--json` prints it."""
@@ -37,7 +40,20 @@ class PlanResult:
             name: {key: value for key, value in asdict(step).items() if key in kept}
             for name, step in self.steps.items()
         }
-        return {"steps": steps}
+        guessed = {"seconds": self.seconds, "bytes": self.size}
+        return {"steps": steps, "estimate": {**guessed, "workers": self.slots}}
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds that the workers will take, all at work; None when no past run tells."""
+        work = _sum([step.seconds for step in self.steps.values() if step.to_run])
+        return None if work is None else round(work / self.slots, 3)
+
+    @property
+    def size(self) -> int | None:
+        """Bytes that will be added to the cache; None when no past run tells."""
+        size = _sum([step.size for step in self.steps.values() if step.to_run])
+        return None if size is None else round(size)
 
     def as_text(self) -> str:
         """The plan for people: one line per step."""
@@ -57,9 +73,17 @@ class PlanResult:
         """What stands below the table."""
         if self.unread:
             yield f"{plural(self.unread, 'photo')} not read yet: what is cached shows in the run"
-        guesses = [step.seconds for step in self.steps.values() if step.seconds is not None]
-        if any(guesses):
-            yield f"about {duration(sum(guesses))} of work, going by past runs"
+        if self.seconds:
+            disk = f" and {size_text(self.size)} of cache" if self.size else ""
+            workers = plural(self.slots, "worker")
+            told = f"about {duration(self.seconds)} on {workers}{disk}"
+            yield f"{told}, going by past runs"
+
+
+def _sum(guesses: Sequence[float | None]) -> float | None:
+    """The sum of guesses, if there is one for everything."""
+    known = [guess for guess in guesses if guess is not None]
+    return sum(known) if len(known) == len(guesses) else None
 
 
 def _axes(axes: Mapping[str, int]) -> str:
@@ -112,11 +136,11 @@ def forecast(session: Session) -> PlanResult:
     """Count what a run would do in an opened session."""
     board = survey(open_board(session))
     counts = board.counts()
-    pace = paces(session.memo)
+    paces = session.memo.paces()
     steps: dict[str, PlannedStep] = {}
     for name, step in session.declared.steps.items():
         space, count = session.items.spaces[name], counts[name]
-        each = pace(step.op.name)
+        pace = paces.get(step.op.name)
         steps[name] = PlannedStep(
             axes=dict(zip(space.axes, space.sizes, strict=True)),
             items=count["items"],
@@ -124,6 +148,7 @@ def forecast(session: Session) -> PlanResult:
             to_run=count["to_run"],
             quarantined=count["quarantined"],
             skipped=count["skipped"],
-            seconds=None if each is None else each * count["to_run"],
+            seconds=None if pace is None else pace.seconds * count["to_run"],
+            size=None if pace is None else pace.size * count["to_run"],
         )
-    return PlanResult(steps, unread=board.unread)
+    return PlanResult(steps, board.unread, planned_slots(session.request.cluster))

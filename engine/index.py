@@ -236,17 +236,30 @@ class Index:
         for name in names:
             remove_pack(self.root, name)
 
-    def evict(self, max_size_bytes: int) -> int:
-        """Delete packs of least worth until the rest fits; tell how many bytes that freed."""
-        packs = self.packs()
-        excess = sum(pack.size for pack in packs) - max_size_bytes
-        leaving: list[Pack] = []
-        for pack in packs:
-            if sum(p.size for p in leaving) >= excess:
+    @_healing
+    def size(self) -> int:
+        """Bytes of all packs."""
+        (found,) = self._db.execute("SELECT coalesce(sum(size), 0) FROM packs").fetchone()
+        return int(found)
+
+    def evict(self, max_size_bytes: int, needed: Collection[str] = ()) -> int:
+        """Delete packs of least worth until the rest fits; tell how many bytes that freed.
+
+        Those that are `needed` just now stay.
+        """
+        excess = self.size() - max_size_bytes
+        if excess <= 0:
+            return 0
+        freed = 0
+        leaving: list[str] = []
+        for pack in self.packs():
+            if freed >= excess:
                 break
-            leaving.append(pack)
-        self.remove([pack.name for pack in leaving])
-        return sum(pack.size for pack in leaving)
+            if pack.name not in needed:
+                leaving.append(pack.name)
+                freed += pack.size
+        self.remove(leaving)
+        return freed
 
     # -- looking ---------------------------------------------------------------------------------
 

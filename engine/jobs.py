@@ -5,7 +5,7 @@ one segment: steps in topological order, each with the items that must be comput
 files to write. Values go through the store, never through Dask.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -74,6 +74,13 @@ class Job:
     def id(self) -> ItemId:
         """The item's address."""
         return (self.step, self.number)
+
+    def inputs(self) -> Iterator[Input]:
+        """Everything it may read."""
+        for members in self.wires.values():
+            yield from members
+        yield from self.networks.values()
+        yield from self.when
 
 
 @dataclass(frozen=True, slots=True)

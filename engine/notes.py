@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from engine.console import Screen
@@ -15,9 +16,13 @@ from engine.memo import Pace
 from engine.outputs import Standing
 from engine.page import plural
 from engine.plan import Board
+from engine.pulse import Meter, write_pulse
 from engine.session import Session
 
 SHOW_EVERY_S = 0.2
+#: Seconds between pulses, and between looks at the size of the cache.
+BEAT_EVERY_S = 1.0
+WEIGH_EVERY_S = 5.0
 #: Seconds between looks at how far long items are.
 LOOK_EVERY_S = 1.0
 #: Runs of up to this many items tell the ledger of all keys' parts, larger ones of new items only.
@@ -36,14 +41,17 @@ class Notes:
         self.screen = screen
         self.board = board
         self.seconds: defaultdict[str, float] = defaultdict(float)  # of computing, by step
+        self.meter = Meter()
         self.unwritten: list[str] = []  # files that could not be written, and why
         self._costs: defaultdict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
         self._shown = self._looked = 0.0
         self._under_way: Mapping[str, float] = {}
+        self._beaten = self._weighed = time.monotonic()
         self._small = sum(s.count() for s in session.items.spaces.values()) <= EXPLAIN_ALL
 
     def absorb(self, _chunk: Chunk, result: ChunkResult) -> None:
         """Remember what a chunk stored and wrote."""
+        self.meter.count(result)
         records = [o.record for o in result.outcomes if o.record is not None]
         if records:
             self.session.index.add(records)
@@ -67,6 +75,8 @@ class Notes:
             elif outcome.status == "quarantined":
                 where = f"{outcome.item[0]} of {label}"
                 self.screen.item(f"set aside ({outcome.reason}): {where}: {outcome.message}")
+                told_of = {"step": outcome.item[0], "item": label, "reason": outcome.reason}
+                self.ledger.event("set_aside", **told_of, message=outcome.message)
         check_failures(items.graph, news, self.board.counts())
 
     def _components(
@@ -99,6 +109,19 @@ class Notes:
                 self._looked = now
                 self._under_way = under_way(self.session.run_dir)
             self.screen.show(self.board.counts(), self._under_way)
+
+        if now - self._beaten > BEAT_EVERY_S:
+            self._beaten = now
+            self.beat()
+        limit = self.session.items.graph.run.max_size_bytes
+        if limit is not None and now - self._weighed > WEIGH_EVERY_S:
+            self._weighed = now
+            self.session.index.evict(limit, self.board.needed())
+
+    def beat(self) -> None:
+        """Tell other terminals and monitors how the run is doing; it goes on if it cannot."""
+        with suppress(OSError):
+            write_pulse(self.session.run_dir, self.meter.take(self.board.counts()))
 
     def remember_paces(self) -> None:
         """Keep what one item of each op took, for the plans of later runs."""

@@ -128,6 +128,15 @@ def number(value: int) -> str:
     return f"{value:,}".replace(",", "\u202f")
 
 
+def size_text(size: float) -> str:
+    """Write a size as people read it: 12 kB, 3.4 GB."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{number(int(size))} {unit}" if size >= 10 else f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
+
+
 def plural(count: int, noun: str) -> str:
     """Write '1 item', '2 items'."""
     return f"{number(count)} {noun}{'' if count == 1 else 's'}"

@@ -8,14 +8,14 @@ pictures come early and memory does not grow with the folder. It touches no disk
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 
 from engine.dag import Graph, Ref, SourceItem, Step
 from engine.errors import Reason
 from engine.examine import Blocked
 from engine.glance import Questions, Terms
 from engine.items import Items, Place
-from engine.jobs import Chunk, ChunkResult, ItemId, Lost, Outcome
+from engine.jobs import Chunk, ChunkResult, FromItem, ItemId, Lost, Outcome
 from engine.listing import Contents
 from engine.segments import Read, Segment, reads, segment
 from engine.states import RUNNING, STATUS, WANTED, States
@@ -323,6 +323,16 @@ class Board:
         lane = self._lane(self._plan.segment_of[item[0]])
         place = self.items.spaces[item[0]].place(item[1])
         lane.waiting.put_back(place[lane.segment.home] if lane.segment.home else 0)
+
+    def needed(self) -> set[str]:
+        """The packs that chunks in flight read."""
+        inputs = (i for c in self._flying.values() for job in c.jobs for i in job.inputs())
+        exported = (export.source for c in self._flying.values() for export in c.exports)
+        return {
+            origin.record.pack
+            for origin in chain(inputs, exported)
+            if isinstance(origin, FromItem) and origin.record is not None
+        }
 
     # -- telling ---------------------------------------------------------------------------------
 

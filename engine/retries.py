@@ -9,7 +9,7 @@ from engine.errors import DETERMINISTIC
 from engine.hands import Grip
 from engine.jobs import Chunk, ChunkResult, ItemId, Outcome, Status
 from engine.records import Record
-from engine.supply import inputs_of, within
+from engine.supply import within
 
 #: Pause before the second try; doubled for every further one.
 FIRST_PAUSE_S = 0.5
@@ -43,7 +43,7 @@ def without(result: ChunkResult, chunk: Chunk, again: Collection[ItemId]) -> Chu
     """Take items that get another try out of a result, and what was skipped because of them."""
     open_ = set(again)
     for job in chunk.jobs:  # in topological order
-        if open_.intersection(within(inputs_of(job))):
+        if open_.intersection(within(job.inputs())):
             open_.add(job.id)
     kept = tuple(
         outcome

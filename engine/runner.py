@@ -15,10 +15,12 @@ from engine.compaction import compact
 from engine.console import Screen
 from engine.dag import Step
 from engine.dispatch import Dispatch, Hooks
-from engine.errors import RunError, WorkflowError
+from engine.errors import RunError, UsageError, WorkflowError
 from engine.export import STAGING
+from engine.farewell import say_farewell
 from engine.folder import clear_remains, locked
 from engine.glance import Terms
+from engine.history import load_items
 from engine.jobs import Program
 from engine.ledger import Ledger
 from engine.local import refuse_to_start_again
@@ -29,7 +31,7 @@ from engine.plan import Board
 from engine.records import Record
 from engine.report import write_report
 from engine.session import Request, Session, numerics, open_session, questions
-from engine.signals import Interrupts, interrupts
+from engine.signals import CANCEL, Interrupts, interrupts
 from engine.staging import write_whole
 from engine.store import sweep
 from engine.story import opening, pairs
@@ -88,7 +90,7 @@ def run_request(request: Request) -> RunResult:
             open_session(request) as session,
             locked(session.out, session.run_dir),
             Ledger(session.run_dir) as ledger,
-            interrupts() as seen,
+            interrupts(session.run_dir / CANCEL) as seen,
             patient_collector(),
         ):
             result = _Run(session, ledger, screen, seen).go()
@@ -99,6 +101,8 @@ def run_request(request: Request) -> RunResult:
         if result.message:
             screen.warn(f"error: {result.message}")
         screen.say(f"{result.as_text()}; {report}")
+        if request.on_finish and (said := say_farewell(request.on_finish, result.as_json())):
+            screen.warn(said)
     return result
 
 
@@ -110,6 +114,7 @@ class _Run:
         self.ledger = ledger
         self.seen = seen
         self.graph = session.items.graph
+        self.refused = _refused(session.run_dir, session.request.reasons)
         ledger.begin(opening(session))
         self.standing = Standing(session.out, ledger.outputs())
         request = session.request
@@ -136,6 +141,7 @@ class _Run:
             problem = error
         except OSError as error:
             problem = RunError(f"{error.filename} cannot be written: {error.strerror}")
+        self.notes.beat()
         result = self._result(problem, time.monotonic() - began)
         self._finish(result)
         return result
@@ -143,9 +149,10 @@ class _Run:
     def _records(self, keys: Collection[str]) -> Mapping[str, Record]:
         """What the index knows; failures are forgotten when they are to be tried again."""
         found = self.session.index.lookup(keys)
-        if self.session.request.retry_failed:
-            return {key: record for key, record in found.items() if record.status == "ok"}
-        return found
+        if not self.session.request.retry_failed:
+            return found
+        kept = {key: record for key, record in found.items() if record.status == "ok"}
+        return {**{key: self.refused[key] for key in keys if key in self.refused}, **kept}
 
     def _prepare(self) -> None:
         """Sweep what a killed run left, and keep the workflow beside its results."""
@@ -261,6 +268,21 @@ class _Run:
         gone = self.standing.prune(stale)
         self.ledger.forget_outputs(gone)
         return [path for path in stale if path not in set(gone)]
+
+
+def _refused(run_dir: Path, reasons: Collection[str]) -> dict[str, Record]:
+    """What the last run set aside for other reasons than these, which stays so; by key."""
+    if not reasons:
+        return {}
+    try:
+        rows = load_items(run_dir, status="quarantined")
+    except UsageError:  # there was none
+        return {}
+    return {
+        row.key: Record(row.key, "failed", row.reason, row.message)
+        for row in rows
+        if row.reason not in reasons
+    }
 
 
 @contextmanager

@@ -46,6 +46,8 @@ class Request:
     cluster: ClusterSpec = HERE
     prune: bool = False
     retry_failed: bool = False
+    reasons: tuple[str, ...] = ()  # retry_failed: only of these; () is all
+    on_finish: str = ""
     quiet: bool = False
     verbose: bool = False
 
@@ -72,8 +74,7 @@ def make_request(
     given = {name: value for name, value in flags.items() if value is not None}
     cluster = ClusterSpec(**{name: given.pop(name) for name in workers & given.keys()})
     given |= {name: Path(given[name]).expanduser() for name in _PATHS if name in given}
-    if "force" in given:
-        given["force"] = tuple(given["force"])
+    given |= {name: tuple(given[name]) for name in ("force", "reasons") if name in given}
     return Request(workflow, surroundings, params, cluster=cluster, **given)
 
 

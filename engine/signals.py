@@ -1,11 +1,15 @@
-"""Ctrl-C once drains, twice stops."""
+"""Ctrl-C once drains, twice stops; so does `cancel`, through a file in the run folder."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from engine.errors import WorkflowError
+
+#: What `cancel` writes, and where in the run folder.
+CANCEL, DRAIN, NOW = "cancel", "drain", "now"
 
 
 class InterruptedRunError(WorkflowError):
@@ -20,12 +24,20 @@ class InterruptedRunError(WorkflowError):
 class Interrupts:
     """Signals seen so far: after the first one no new work starts, the second one ends the run."""
 
-    def __init__(self) -> None:
+    def __init__(self, asked: Path | None = None) -> None:
         self.number = 0
+        self._asked = asked
 
     @property
     def draining(self) -> bool:
-        """Whether a signal has come."""
+        """Whether a signal has come, or somebody has asked in a file.
+
+        Raises: InterruptedRunError when that asks to stop at once.
+        """
+        if self._asked is not None and self._asked.exists():
+            self.number = self.number or signal.SIGINT
+            if self._asked.read_text(errors="replace").strip() == NOW:
+                raise InterruptedRunError(self.number)
         return self.number != 0
 
     def check(self) -> None:
@@ -40,9 +52,12 @@ class Interrupts:
 
 
 @contextmanager
-def interrupts() -> Iterator[Interrupts]:
-    """Watch SIGINT and SIGTERM for a while; only the main thread can, others see none."""
-    seen = Interrupts()
+def interrupts(asked: Path | None = None) -> Iterator[Interrupts]:
+    """Watch SIGINT and SIGTERM for a while; only the main thread can, others see none.
+
+    Whoever makes the file `asked` is heard too.
+    """
+    seen = Interrupts(asked)
     before = {}
     try:
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,12 +1,14 @@
 """How far a run is, or how it ended, told from its folder alone."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from engine.history import ItemRow, RunRecord, load_items, load_run
 from engine.page import STATES, duration, number, plural
+from engine.pulse import Pulse, read_pulse
 from engine.report import COVERED, state_of
 from engine.session import RUN_FOLDER
 from engine.story import read_outline
@@ -28,6 +30,7 @@ class RunStatus:
     covered: frozenset[tuple[str, int]] = frozenset()
     part: str = ""
     in_all: float = 0.0  # seconds that the items took whenever they were made
+    pulse: Pulse | None = None  # of a run that goes on
 
     def as_json(self) -> dict[str, Any]:
         """The status as `--json` prints it."""
@@ -37,11 +40,31 @@ class RunStatus:
             "exit_code": self.exit_code,
             "seconds": self.seconds,
             "steps": self.steps,
+            **self._live(),
             "quarantined": [
                 {"step": r.step, "item": r.label, "reason": r.reason, "message": r.message}
                 for r in self.refused
             ],
         }
+
+    def _live(self) -> dict[str, Any]:
+        """What there is to say of a run that goes on."""
+        if self.pulse is None:
+            return {}
+        told = asdict(self.pulse)
+        return {name: told[name] for name in ("rate", "eta_s", "workers")}
+
+    def _pace(self) -> Iterator[str]:
+        """The same for people."""
+        if self.pulse is None:
+            return
+        if self.pulse.rate:
+            left = f", about {duration(self.pulse.eta_s)} left" if self.pulse.eta_s else ""
+            yield f"  {self.pulse.rate:.3g} items/s{left}"
+        for name, worker in self.pulse.workers.items():
+            done = f"{plural(worker.chunks, 'chunk')}, {plural(worker.items, 'item')}"
+            ago = duration(max(0.0, time.time() - worker.at))
+            yield f"  worker {name}: {done} in {duration(worker.seconds)}, last heard {ago} ago"
 
     def as_text(self) -> str:
         """The status for people."""
@@ -53,6 +76,7 @@ class RunStatus:
         for name, counts in self.steps.items():
             told = ", ".join(f"{number(count)} {fate}" for fate, count in counts.items())
             lines.append(f"  {name:<{width}}  {told}")
+        lines += self._pace()
         named = self.refused[:MOST_NAMED]
         lines += [
             f"  {row.reason}: {row.step} of {row.label}: {row.message}"
@@ -75,6 +99,12 @@ def run_folder(out: Path) -> Path:
     return out if out.name == RUN_FOLDER else out / RUN_FOLDER
 
 
+def _pulse(run_dir: Path, run: RunRecord) -> Pulse | None:
+    """The pulse of a run that goes on, once it has one: not that of the run before."""
+    pulse = read_pulse(run_dir) if run.running else None
+    return pulse if pulse is not None and pulse.at >= run.started else None
+
+
 def read_status(out: Path) -> RunStatus:
     """Read how the last run in an output folder is doing.
 
@@ -95,4 +125,5 @@ def read_status(out: Path) -> RunStatus:
         covered=frozenset((row.step, row.item) for row in items if run.covered(row)),
         part=run.part,
         in_all=round(sum(run.spent.values()), 3),
+        pulse=_pulse(run_dir, run),
     )

@@ -11,6 +11,7 @@ named by the digest of its table, so that an index can be rebuilt from the files
 
 import contextlib
 import hashlib
+import io
 import json
 import logging
 import mmap
@@ -139,16 +140,27 @@ def read_table(root: Path, pack: str) -> list[Record]:
     path = root / pack
     try:
         with path.open("rb") as file:
-            length = os.fstat(file.fileno()).st_size
-            file.seek(max(0, length - _FOOT))
-            foot = file.read(_FOOT)
-            size = int.from_bytes(foot[:8], "little")
-            if foot[8:] != _TAIL or size > length - _FOOT - len(_HEAD):
-                raise StoreError(f"{path} is cut short or is no pack")
-            file.seek(length - _FOOT - size)
-            table = file.read(size)
+            return _table_of(file, os.fstat(file.fileno()).st_size, path, pack)
     except OSError as error:
         raise _failure(root, "read", error) from error
+
+
+def read_table_bytes(content: bytes, pack: str) -> list[Record]:
+    """The records of a pack that is not in a store yet.
+
+    Raises: StoreError as `read_table` does.
+    """
+    return _table_of(io.BytesIO(content), len(content), Path(pack), pack)
+
+
+def _table_of(file: BinaryIO, length: int, path: Path, pack: str) -> list[Record]:
+    file.seek(max(0, length - _FOOT))
+    foot = file.read(_FOOT)
+    size = int.from_bytes(foot[:8], "little")
+    if foot[8:] != _TAIL or size > length - _FOOT - len(_HEAD):
+        raise StoreError(f"{path} is cut short or is no pack")
+    file.seek(length - _FOOT - size)
+    table = file.read(size)
     if pack_name(table) != pack:
         raise StoreError(f"{path} is damaged")
     content = json.loads(table)

@@ -28,14 +28,6 @@ class PayloadGoneError(Exception):
         self.key = key
 
 
-def inputs_of(job: Job) -> Iterator[Input]:
-    """Every input a job may read."""
-    for members in job.wires.values():
-        yield from members
-    yield from job.networks.values()
-    yield from job.when
-
-
 def within(inputs: Iterable[Input]) -> Iterator[ItemId]:
     """The items of the same chunk among some inputs."""
     for source in inputs:
@@ -52,7 +44,7 @@ class Supply:
         self._values: dict[ItemId, Ports] = {}
         self._photos: OrderedDict[str, Image] = OrderedDict()
         self._photo_bytes = 0
-        self._uses = Counter(item for job in chunk.jobs for item in within(inputs_of(job)))
+        self._uses = Counter(item for job in chunk.jobs for item in within(job.inputs()))
         self._uses.update(within(export.source for export in chunk.exports))
 
     def keep(self, item: ItemId, ports: Ports) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from engine import keys, when
 from engine.dag import Graph, Step
 from engine.destinations import destinations
-from engine.errors import DETERMINISTIC, ItemError
+from engine.errors import ItemError
 from engine.examine import Blocked, Case, Examiner, UnreadError
 from engine.glance import Glance, Questions, Terms
 from engine.items import Items
@@ -161,7 +161,7 @@ class Surveyor:
             self.states.mark(case.id, WANTED)
         elif record is not None and record.status == "ok":
             self._known[case.id] = record
-        elif record is not None and (record.reason is None or record.reason in DETERMINISTIC):
+        elif record is not None:
             fate: Status = "quarantined" if record.reason else "skipped"
             self.states.note(case.id, fate, reason=record.reason, message=record.message)
 

@@ -9,9 +9,13 @@ from typing import Any
 from engine.compaction import compact
 from engine.errors import UsageError
 from engine.index import Index
-from engine.page import duration, number, plural
+from engine.page import duration, number, plural, size_text
 from engine.store import default_root, open_store, sweep
+from engine.travel import export_store, import_store
 
+#: What can be done to a cache; the last two name a file.
+ACTIONS = ("stats", "gc", "verify", "rebuild", "export", "import")
+WITH_FILE = ACTIONS[-2:]
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
@@ -32,13 +36,20 @@ class Care:
         return self.text
 
 
-def look_after(action: str, root: Path | None, max_size: str | None = None) -> Care:
-    """Do one of stats, gc, verify, rebuild on the cache in a folder (default: the user's).
+def look_after(
+    action: str, root: Path | None, max_size: str | None = None, file: Path | None = None
+) -> Care:
+    """Do one of ACTIONS on the cache in a folder (default: the user's).
 
-    Raises: UsageError for a size that is none; StoreError when the cache cannot be used.
+    Raises: UsageError for a size that is none, or a file that is missing or one too many;
+    StoreError when the cache cannot be used.
     """
+    if (file is not None) != (action in WITH_FILE):
+        raise UsageError(f"cache {action}: {'takes no' if file else 'needs a'} file")
     folder = open_store((root or default_root()).absolute())
     with Index(folder) as index:
+        if file is not None:
+            return _travel(action, folder, index, file)
         if action == "gc":
             return _collect(folder, index, max_size)
         if action == "verify":
@@ -81,6 +92,18 @@ def _collect(folder: Path, index: Index, max_size: str | None) -> Care:
     return Care({"swept": swept, "merged": fewer, "freed_bytes": freed}, text)
 
 
+def _travel(action: str, folder: Path, index: Index, file: Path) -> Care:
+    """Write the cache to a tar file, or take one in."""
+    if action == "export":
+        count = export_store(folder, file)
+        return Care({"packs": count}, f"wrote {plural(count, 'file')} to {file}")
+    new, refused = import_store(folder, index, file)
+    text = f"took in {plural(new, 'new file')}"
+    if refused:
+        text += f"; {number(refused)} of the tar file's entries are no part of a sound cache"
+    return Care({"packs": new, "refused": refused}, text, sound=not refused)
+
+
 def _verify(index: Index) -> Care:
     damaged = index.verify()
     if not damaged:
@@ -102,12 +125,3 @@ def read_size(text: str) -> int:
     if found is None or amount < 0:
         raise UsageError(f"'{text}' is not a size; write 500MB or 20GB")
     return int(amount * _UNITS[found.group(2)])
-
-
-def size_text(size: float) -> str:
-    """Write a size as people read it: 12 kB, 3.4 GB."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{number(int(size))} {unit}" if size >= 10 else f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} TB"

@@ -35,7 +35,7 @@ from engine.jobs import (
 from engine.op import Progress
 from engine.records import Record
 from engine.store import write_pack
-from engine.supply import PayloadGoneError, Supply, inputs_of, within
+from engine.supply import PayloadGoneError, Supply, within
 from engine.thumbnails import thumbnail
 from engine.values import Image, Scalar, Value
 
@@ -116,7 +116,7 @@ class _Walk:
         for job in jobs:
             loaded = self._load(step, job)
             if loaded is None:
-                self.supply.release(inputs_of(job))
+                self.supply.release(job.inputs())
                 continue
             if job.alone or alone(step):
                 self._batch(step, [loaded])
@@ -138,7 +138,7 @@ class _Walk:
     def _load(self, step: Step, job: Job) -> Loaded | None:
         """Bring a job's inputs together; None when that already seals its fate."""
         began = time.perf_counter()
-        fates = {self._fates.get(item) for item in within(inputs_of(job))} - {None}
+        fates = {self._fates.get(item) for item in within(job.inputs())} - {None}
         if fates:
             if "lost" in fates:
                 self._fates[job.id] = "lost"
@@ -186,7 +186,7 @@ class _Walk:
         with self.hands.holding(step.name, [loaded.job.number for loaded in batch]):
             self._attempt(step, batch, size)
         for loaded in batch:
-            self.supply.release(inputs_of(loaded.job))
+            self.supply.release(loaded.job.inputs())
         due = time.perf_counter() - self._flushed > FLUSH_SECONDS
         if self._pending and (due or self._pending_bytes > FLUSH_BYTES):
             self._flush()

@@ -135,6 +135,8 @@ def test_plan_counts_and_touches_nothing(
     assert main([*finished.command("plan", "-p", "px=8"), "--json"]) == 0
     [line] = capsys.readouterr().out.splitlines()
     steps = json.loads(line)["steps"]
+    estimate = json.loads(line)["estimate"]
+    assert set(estimate) == {"seconds", "bytes", "workers"}
     assert steps["framed"]["axes"] == {"photo": 3, "edge": 2}
     assert set(steps["small"]) == {"axes", "items", "cached", "to_run"}
     assert (steps["small"]["items"], steps["small"]["to_run"]) == (3, 3)
@@ -245,6 +247,10 @@ def test_explain_tells_of_items_without_a_value_of_their_own(
 
 
 def test_retry_failed_tries_again(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    again = ["--workers", "1", "--json", "--reason", "timeout"]
+    assert main(place.command("retry-failed", *again)) == 3
+    steps = json.loads(capsys.readouterr().out)["steps"]
+    assert (steps["small"]["done"], steps["small"]["quarantined"]) == (0, 1)
     Image.new("RGB", (40, 30), "navy").save(place.photos / "cut.jpg")
     assert main(place.command("retry-failed", "--workers", "1", "--json")) == 0
     steps = json.loads(capsys.readouterr().out)["steps"]

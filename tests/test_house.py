@@ -76,6 +76,7 @@ TESTED_THROUGH = {
     "engine/errors.py": "engine/test_graph.py",
     "engine/examine.py": "engine/test_plan.py",
     "engine/explain.py": "test_cli_run.py",
+    "engine/flags.py": "test_cli.py",
     "engine/forecast.py": "test_cli_run.py",
     "engine/glance.py": "engine/test_plan.py",
     "engine/holes.py": "engine/test_graph.py",
@@ -117,6 +118,7 @@ TESTED_THROUGH = {
     "models/pose.py": "ops/test_pose.py",
     "models/perceptual.py": "models/test_inversion.py",
     "models/reference.py": "models/test_stylegan2.py",
+    "engine/watching.py": "test_cli_run.py",
 }
 PARTS_OF_ONE = ("models/scenes/", "models/training/")
 

@@ -106,6 +106,7 @@ def test_eviction_drops_the_least_seconds_per_byte_then_the_oldest(tmp_path: Pat
         room = index.stats().size - 1
         assert 1000 < index.evict(room) < 2000
         assert index.evict(room) == 0, "the rest fits"
+        assert index.evict(0, {pack.name for pack in index.packs()}) == 0, "all is needed"
         assert index.lookup(["cheap"])["cheap"] == replace(cheap[0], pack="")
         assert not (tmp_path / cheap[0].pack).exists()
         index.evict(0)

@@ -10,7 +10,7 @@ from engine.dag import ModelInfo, ModelRef, Step
 from engine.jobs import Chunk, FromItem, FromPhoto, FromScalar, Input, Job, Program
 from engine.op import op, read_op
 from engine.records import Record
-from engine.supply import PayloadGoneError, Supply, inputs_of, within
+from engine.supply import PayloadGoneError, Supply, within
 from engine.values import Image, Network, Scalar
 
 
@@ -36,9 +36,9 @@ def test_a_value_is_dropped_after_its_last_reader(tmp_path: Path) -> None:
     hand = supply(tmp_path, first, second)
     hand.keep(("a", 0), {"value": Scalar((7,))})
     hand.keep(("a", 1), {"value": Scalar((8,))})  # nobody wants it
-    hand.release(inputs_of(first))
+    hand.release(first.inputs())
     assert hand.get(MADE) == Scalar((7,))
-    hand.release(inputs_of(second))
+    hand.release(second.inputs())
     for gone in (MADE, FromItem(("a", 1), "value")):
         with pytest.raises(PayloadGoneError):
             hand.get(gone)
@@ -47,7 +47,7 @@ def test_a_value_is_dropped_after_its_last_reader(tmp_path: Path) -> None:
 def test_only_items_of_the_chunk_are_within(tmp_path: Path) -> None:
     stored = FromItem(("a", 2), "value", Record("k"))
     mixed = job(0, {"value": (MADE, stored, FromScalar(1))}, when=(FromItem(("w", 1), "go"),))
-    assert list(within(inputs_of(mixed))) == [("a", 0), ("w", 1)]
+    assert list(within(mixed.inputs())) == [("a", 0), ("w", 1)]
 
 
 def test_scalars_of_a_record_need_no_payload(tmp_path: Path) -> None:
