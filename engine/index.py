@@ -236,7 +236,7 @@ class Index:
         for name in names:
             remove_pack(self.root, name)
 
-    @_healing
+    @healing
     def size(self) -> int:
         """Bytes of all packs."""
         (found,) = self._db.execute("SELECT coalesce(sum(size), 0) FROM packs").fetchone()

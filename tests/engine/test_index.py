@@ -209,3 +209,20 @@ def test_an_altered_row_is_read_anew_from_its_pack(tmp_path: Path) -> None:
         db.execute("UPDATE records SET row = cast(x'ab' AS TEXT)")
     with Index(tmp_path) as index:
         assert index.lookup(["a"]) == {"a": record}
+
+
+def test_the_least_of_records_tells_as_much_as_they_do(tmp_path: Path) -> None:
+    records = [
+        Record("a", seconds=2.0, scalars={"n": 1}),
+        Record("b", "failed", "no_face", "nobody"),
+        Record("c", "failed", None, 'skipped "ok"'),
+    ]
+    store.open_store(tmp_path)
+    with Index(tmp_path) as index:
+        index.add(store.write_pack(tmp_path, [(record, {}) for record in records]))
+        keys = ["a", "b", "c", "none"]
+        fates = index.fates(keys)
+        assert {key: (f.ok, f.seconds, f.pack) for key, f in fates.items()} == {
+            key: (r.status == "ok", r.seconds, r.pack) for key, r in index.lookup(keys).items()
+        }
+        assert [fates[key].ok for key in "abc"] == [True, False, False]

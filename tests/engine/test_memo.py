@@ -53,7 +53,7 @@ def test_an_altered_digest_is_no_digest(tmp_path: Path) -> None:
     memo.remember_digests([(item, "a" * 64)])
     with closing(sqlite3.connect(tmp_path / "memo.sqlite")) as db, db:
         db.execute("UPDATE digests SET digest = 'b' || substr(digest, 2)")
-    assert memo.digests([item]) == {}
+    assert digests(memo, item) == {}
     memo.close()
 
 
