@@ -253,6 +253,7 @@ def _axis(
     rows: str | Sequence[int] | None,
 ) -> _Axis:
     """A direction as the work space sees it; in w_plus it moves each of its rows alike."""
+    _check_size(generator, direction)
     vector = direction.data.double()
     if direction.space == work and work != "w_plus":
         return _Axis(direction.name, vector, direction.sigma, direction.offset)
@@ -270,6 +271,24 @@ def _axis(
         direction.sigma * length,
         direction.offset * length,
     )
+
+
+def _check_size(generator: Generator, direction: StoredDirection) -> None:
+    """Raise ModelError unless a direction is as wide, and has as many rows, as the codes."""
+    width, rows = generator.config.w_dim, generator.num_rows
+    sizes = {
+        "w": (width,),
+        "w_plus": (rows, width),
+        "style": (generator.layers[-1].style.stop,),
+    }
+    found, needed = tuple(direction.data.shape), sizes.get(direction.space)
+    if found != needed:
+        have = " x ".join(map(str, found))
+        want = " x ".join(map(str, needed)) if needed else "no directions"
+        raise ModelError(
+            f"direction '{direction.name}' is {have} numbers in {direction.space}, where this "
+            f"generator has {want}: import or learn it for this one"
+        )
 
 
 def freedom(

@@ -196,9 +196,13 @@ def fit_flow(
     cut = int(len(w) * (1 - fitting.held_out))
     if cut < fewest:
         raise ModelError(f"{len(w)} codes: at least {math.ceil(fewest / (1 - fitting.held_out))}")
-    still = [n for n, s in zip(config.attributes, labels[:cut].std(0), strict=True) if s < 1e-6]
-    if still or not bool(torch.isfinite(labels).all()):
-        raise ModelError(f"attributes do not vary or are not finite: {', '.join(still) or 'NaN'}")
+    sound = torch.isfinite(labels).all(0) & (labels[:cut].std(0) >= 1e-6)
+    if not bool(sound.all()):
+        still = [name for name, good in zip(config.attributes, sound, strict=True) if not good]
+        raise ModelError(
+            f"attributes do not vary or are not finite: {', '.join(still)}; leave them out "
+            "(`attributes`), or those codes (`when`)"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(fitting.seed)
         flow = Flow(config)

@@ -175,5 +175,5 @@ def test_too_few_codes_and_still_attributes_are_refused() -> None:
         fit_flow(config, w[:20], angle[:20], Fitting())
     with pytest.raises(ModelError, match="do not vary or are not finite: angle"):
         fit_flow(config, w, torch.ones(100, 1), Fitting())
-    with pytest.raises(ModelError, match="not finite: NaN"):
+    with pytest.raises(ModelError, match="not finite: angle; leave them out"):
         fit_flow(config, w, angle * float("nan"), Fitting())
