@@ -118,7 +118,7 @@ def run(
     """Run a workflow, given as a path or as YAML text.
 
     `flags` are those of the command, by name: out, cache, limit, until, force, workers, gpus,
-    scheduler, ops, prune, quiet.
+    scheduler, cluster, ops, prune, quiet.
     Raises: WorkflowError when it cannot start; what happens later is in the result's exit code.
     """
     from engine.runner import run_request
@@ -149,10 +149,11 @@ def request(
 
     Raises: UsageError for a flag that does not exist.
     """
+    from engine.profiles import cluster_of
     from engine.session import make_request
 
     world = surroundings(build_ops(map(Path, ops)))
-    if flags.get("scheduler"):  # what is installed here says nothing of workers elsewhere
+    if cluster_of(flags).elsewhere:  # what is installed here says nothing of workers elsewhere
         world = replace(world, installed=lambda _: True)
     return make_request(workflow, params or {}, world, flags)
 

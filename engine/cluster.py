@@ -2,6 +2,7 @@
 
 import logging
 import os
+import ssl
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import RunError, UsageError
+from engine.greeting import code_digest, complaints, terms
 from engine.local import cpu_count, gpu_numbers, open_local, restore
 from engine.profiles import ClusterSpec
+from engine.remote import open_hired
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -26,41 +29,44 @@ class Workers:
     """Where chunks run. Futures are Dask's or concurrent's: both have done-callbacks and results.
 
     `guard`: a worker is a process that may be ended without asking. `slots` counts them now.
+    `code`: the digest of the code that workers must run, for they may come and go.
     """
 
     submit: Callable[..., Any]
     slots: Callable[[], int]
     guard: bool = True
+    code: str = ""
 
 
 def planned_slots(spec: ClusterSpec) -> int:
     """How many chunks will run at a time, as far as that is known before anything starts."""
+    if spec.elsewhere:  # a guess that only sets the size of the first chunks
+        return spec.hire.count if spec.hire else 4
     if spec.gpus:
         return len(gpu_numbers(spec.gpus))
-    if spec.scheduler:
-        return 4  # a guess that only sets the size of the first chunks
     return cpu_count() if spec.workers is None else max(1, spec.workers)
 
 
 @contextmanager
 def open_workers(
-    spec: ClusterSpec, run_dir: Path, shared: Sequence[Path] = ()
+    spec: ClusterSpec, run_dir: Path, shared: Sequence[Path] = (), files: Sequence[Path] = ()
 ) -> Iterator[Workers]:
-    """Yield the workers asked for; local ones end with the context.
+    """Yield the workers asked for; those that we start end with the context.
 
     `workers=0` runs chunks in a thread of this process: slower to recover, easy to debug.
-    Workers of somebody's cluster must see the folders in `shared`.
+    Workers elsewhere must see the folders in `shared` and read `files`.
     Raises: UsageError for a GPU that is not there; RunError when a scheduler does not answer or
-    its workers see other disks.
+    its workers are not fit for the run.
     """
-    if spec.workers == 0 and not spec.gpus and not spec.scheduler:
+    if spec.workers == 0 and not spec.gpus and not spec.elsewhere:
         with ThreadPoolExecutor(1, thread_name_prefix="chunk") as pool:
             yield Workers(pool.submit, lambda: 1, guard=False)
         return
     with open_cluster(spec, run_dir) as client:
-        if spec.scheduler:
-            _check_disks(client, spec.scheduler, shared)
-        yield Workers(partial(client.submit, pure=False), partial(_count, client))
+        if spec.elsewhere:
+            _greet(client, spec, shared, files)
+        code = code_digest() if spec.elsewhere else ""
+        yield Workers(partial(client.submit, pure=False), partial(_count, client), code=code)
 
 
 def _count(client: "Client") -> int:
@@ -94,8 +100,8 @@ def open_cluster(spec: ClusterSpec, run_dir: Path) -> Iterator["Client"]:
     Raises: UsageError for a GPU that is not there; RunError when a scheduler does not answer.
     """
     with _quiet(run_dir / "dask.log"):
-        if spec.scheduler:
-            with _connect(spec) as client:
+        if spec.elsewhere:
+            with _connect(spec) if spec.scheduler else open_hired(spec, run_dir / "dask") as client:
                 yield client
         else:
             with open_local(spec, run_dir / "dask") as client:
@@ -111,8 +117,12 @@ def _connect(spec: ClusterSpec) -> Iterator["Client"]:
     where: dict[str, Any] = {"address": spec.scheduler}
     if spec.scheduler.endswith(".json"):
         if not Path(spec.scheduler).exists():  # Dask would wait for it for ever
-            raise UsageError(f"--scheduler {spec.scheduler}: there is no such file")
+            raise UsageError(f"{spec.name}: there is no such file")
         where = {"scheduler_file": spec.scheduler}
+    files = {"--tls-ca": spec.tls_ca, "--tls-cert": spec.tls_cert, "--tls-key": spec.tls_key}
+    for flag, name in files.items():
+        if name and not Path(name).is_file():
+            raise UsageError(f"{flag} {name}: there is no such file")
     if spec.tls_ca:
         where["security"] = Security(  # type: ignore[no-untyped-call]
             tls_ca_file=spec.tls_ca,
@@ -125,49 +135,58 @@ def _connect(spec: ClusterSpec) -> Iterator["Client"]:
             **where, timeout="30s", set_as_default=False
         )
     except (OSError, ValueError, TypeError, TimeoutError) as error:
-        raise RunError(f"--scheduler {spec.scheduler}: no answer ({error})") from error
+        raise RunError(f"{spec.name}: no answer ({error}){_tls_hint(spec, error)}") from error
     with client:
         try:
             client.wait_for_workers(1, timeout=300)
         except TimeoutError as error:
-            raise RunError(f"--scheduler {spec.scheduler}: it has no workers") from error
-        _check_threads(client, spec.scheduler)
+            raise RunError(f"{spec.name}: it has no workers") from error
+        _check_threads(client, spec.name)
         yield client
 
 
-def _check_threads(client: "Client", address: str) -> None:
+def _tls_hint(spec: ClusterSpec, error: BaseException) -> str:
+    """What to look at when certificates are the likely reason."""
+    chain = [error, error.__cause__, error.__context__]
+    if "tls" in spec.scheduler[:3] or any(isinstance(e, ssl.SSLError) for e in chain):
+        return (
+            "; a tls:// scheduler needs --tls-ca, --tls-cert and --tls-key of the authority "
+            "that its own certificate is from"
+        )
+    return ""
+
+
+def _check_threads(client: "Client", name: str) -> None:
     """Refuse workers with several threads: a chunk may end its process, alone in it."""
     counts = client.nthreads()  # type: ignore[no-untyped-call]
-    if wide := [name for name, threads in counts.items() if threads > 1]:
+    if wide := [worker for worker, threads in counts.items() if threads > 1]:
         raise RunError(
-            f"--scheduler {address}: {len(wide)} of {len(counts)} workers have several threads; "
+            f"{name}: {len(wide)} of {len(counts)} workers have several threads; "
             "start them with --nthreads 1 (and more of them)"
         )
 
 
-def _check_disks(client: "Client", address: str, folders: Sequence[Path]) -> None:
-    """Refuse workers that do not see our folders, or do not have this program."""
+def _greet(
+    client: "Client", spec: ClusterSpec, folders: Sequence[Path], files: Sequence[Path]
+) -> None:
+    """Refuse workers that lack something, before the first item.
+
+    Raises: RunError.
+    """
     marks = [folder / f"probe-{os.getpid()}" for folder in folders]
     try:
         for mark in marks:
             mark.touch()
-        seen = client.run(sees, [str(mark) for mark in marks], on_error="return")
+        wanted = terms(marks, files, gpu=bool(spec.gpus))
+        seen = client.run(complaints, wanted, on_error="return")
     finally:
         for mark in marks:
             mark.unlink(missing_ok=True)
     for worker, answer in seen.items():
         if isinstance(answer, BaseException):
-            raise RunError(f"--scheduler {address}: {worker} lacks this program ({answer!r})")
-        if missing := [str(f) for f, found in zip(folders, answer, strict=True) if not found]:
-            raise RunError(
-                f"--scheduler {address}: {worker} does not see {', '.join(missing)}; "
-                "the cache and the output folder must be on a disk that all machines share"
-            )
-
-
-def sees(paths: Sequence[str]) -> list[bool]:
-    """Tell which files exist, seen from here."""
-    return [Path(path).exists() for path in paths]
+            raise RunError(f"{spec.name}: {worker} lacks this program ({answer!r})")
+        if answer:
+            raise RunError(f"{spec.name}: {worker} {'; '.join(answer)}")
 
 
 def _speakers() -> list[str]:

@@ -316,10 +316,10 @@ def schema(home: Home, /, *, ops: tuple[Path, ...], **_: Any) -> int:
 def doctor(home: Home, /, *, cache: Path | None, verbose: bool, **flags: Any) -> int:
     """Check this machine: torch, GPUs, models, disk, workers."""
     from engine.doctor import examine
-    from engine.profiles import ClusterSpec
+    from engine.profiles import cluster_of
     from engine.store import default_root
 
-    cluster = ClusterSpec(**{name: value for name, value in flags.items() if value is not None})
+    cluster = cluster_of(flags)
     bad = False
     for found in (*home.models(), *examine(cache or default_root(), cluster)):
         print(f"{found.verdict:<5} {found.name:<14} {found.text}")

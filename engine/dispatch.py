@@ -14,7 +14,7 @@ from engine.cluster import CUT_OFF, Workers, has_died, is_cut_off
 from engine.dag import SourceItem
 from engine.errors import Reason, RunError, StoreError, WorkflowError
 from engine.examine import Blocked
-from engine.hands import forget, has_begun, read_grip
+from engine.hands import BegunBeforeError, forget, has_begun, read_grip
 from engine.inputs import content_digest
 from engine.jobs import Chunk, ChunkResult, Outcome, Program
 from engine.photos import unreadable
@@ -152,7 +152,8 @@ class Dispatch:
         if self._workers is None:
             self._workers = self._open_workers()
         self._flight.chunks[chunk.id] = chunk
-        future = self._workers.submit(run_packed, self._packed, pack(chunk), self._workers.guard)
+        there = self._workers
+        future = there.submit(run_packed, self._packed, pack(chunk), there.guard, there.code)
         self._flight.futures[chunk.id] = future
         future.add_done_callback(lambda f: self._done.put((chunk.id, f)))
 
@@ -194,7 +195,7 @@ class Dispatch:
             result: ChunkResult = unpack(packed)
             forget(self.program.run_dir, chunk.id)
             self._accept(chunk, result)
-        elif has_died(error):
+        elif has_died(error) or isinstance(error, BegunBeforeError):
             self._bury(chunk)
         elif is_cut_off(error):
             raise RunError(CUT_OFF)

@@ -39,12 +39,20 @@ class Grip:
         return self.trace.startswith(_WATCHDOG_WORD)
 
 
+class BegunBeforeError(Exception):
+    """Another worker had this chunk in its hands and did not finish it: its journal is there.
+
+    A cluster that is not ours gives a dead worker's chunk to the next one, which would die too.
+    """
+
+
 class Hands:
     """The journal of one chunk, open for appending.
 
     With `guard` the process may be ended: by the watchdog when an op takes longer than allowed,
     and a crash leaves its traceback in the run folder. Without it (the process is somebody's
     notebook) only the journal is kept.
+    Raises: BegunBeforeError.
     """
 
     __slots__ = ("_advanced", "_guard", "_held", "_journal", "_share", "_trace")
@@ -54,8 +62,11 @@ class Hands:
         self._held: tuple[str, int] = ("", 0)
         self._advanced: float | None = None
         journal.parent.mkdir(parents=True, exist_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-        self._journal = os.open(journal, flags, 0o644)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        try:
+            self._journal = os.open(journal, flags | os.O_EXCL, 0o644)
+        except FileExistsError as error:
+            raise BegunBeforeError(chunk) from error
         self._trace = os.open(trace, flags, 0o644)
         self._guard = guard
         if guard:

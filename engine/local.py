@@ -42,8 +42,12 @@ def cpu_count() -> int:
 
 def worker_environment(workers: int, cpus: int) -> dict[str, str]:
     """What must be in a worker's environment before it starts."""
-    threads = str(max(1, cpus // max(1, workers)))
-    return {**MALLOC, **dict.fromkeys(_THREAD_VARIABLES, threads)}
+    return {**MALLOC, **worker_threads(max(1, cpus // max(1, workers)))}
+
+
+def worker_threads(cpus: int) -> dict[str, str]:
+    """What tells the libraries of a worker how many CPUs it has."""
+    return dict.fromkeys(_THREAD_VARIABLES, str(cpus))
 
 
 def memory_share(workers: int) -> int:

@@ -20,6 +20,7 @@ from engine.export import STAGING
 from engine.farewell import say_farewell
 from engine.folder import clear_remains, locked
 from engine.glance import Terms
+from engine.greeting import files_needed
 from engine.history import load_items
 from engine.jobs import Program
 from engine.ledger import Ledger
@@ -170,14 +171,16 @@ class _Run:
             store_root=str(session.store),
             run_dir=str(session.run_dir),
             out_root=str(session.out),
+            device="cuda:0" if session.request.cluster.gpus else "cpu",
         )
         hooks = Hooks(notes.absorb, notes.settled, notes.learned, notes.event, notes.tick)
         with ExitStack() as stack:
 
             def start() -> Workers:
-                shared = (session.store, session.run_dir)
-                spec = session.request.cluster
-                return stack.enter_context(open_workers(spec, session.run_dir, shared))
+                shared, spec = (session.store, session.run_dir), session.request.cluster
+                photos = [listing[0].path for listing in session.items.listings.values() if listing]
+                files = files_needed(self.graph, photos) if spec.elsewhere else ()
+                return stack.enter_context(open_workers(spec, session.run_dir, shared, files))
 
             dispatch = Dispatch(self.board, program, hooks, start, self.seen)
             dispatch.run()

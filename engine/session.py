@@ -18,7 +18,7 @@ from engine.ledger import DATABASE, OutputRow
 from engine.listing import Listing
 from engine.memo import Memo
 from engine.outputs import Standing
-from engine.profiles import ClusterSpec
+from engine.profiles import ClusterSpec, cluster_of
 from engine.samples import with_samples
 from engine.store import default_root, open_store
 from engine.subset import first, until
@@ -66,13 +66,14 @@ def make_request(
 
     Raises: UsageError for a flag that does not exist.
     """
-    workers = {f.name for f in fields(ClusterSpec)}
+    workers = {"cluster", *(f.name for f in fields(ClusterSpec))}
     known = {f.name for f in fields(Request)}.difference(_GIVEN)
     for name in flags:
         if name not in workers | known:
             raise UsageError(f"unknown flag '{name}'{suggestion(name, workers | known)}")
     given = {name: value for name, value in flags.items() if value is not None}
-    cluster = ClusterSpec(**{name: given.pop(name) for name in workers & given.keys()})
+    cluster = cluster_of(given)
+    given = {name: value for name, value in given.items() if name in known}
     given |= {name: Path(given[name]).expanduser() for name in _PATHS if name in given}
     given |= {name: tuple(given[name]) for name in ("force", "reasons") if name in given}
     return Request(workflow, surroundings, params, cluster=cluster, **given)

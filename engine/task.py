@@ -2,10 +2,13 @@
 
 import os
 import pickle
+import socket
 import zlib
 from functools import lru_cache
 from typing import Any
 
+from engine.errors import RunError
+from engine.greeting import code_digest
 from engine.jobs import Program
 from engine.worker import run_chunk
 
@@ -13,8 +16,16 @@ from engine.worker import run_chunk
 MEMORY_VARIABLE = "LATENTLOOM_MEMORY_BYTES"
 
 
-def run_packed(program: bytes, chunk: bytes, guard: bool) -> bytes:
-    """Run a packed chunk on a worker; programs are unpacked once per process."""
+def run_packed(program: bytes, chunk: bytes, guard: bool, code: str = "") -> bytes:
+    """Run a packed chunk on a worker; programs are unpacked once per process.
+
+    Raises: RunError when this process runs other code than the driver's, whose digest is `code`.
+    """
+    if code and code != code_digest():
+        raise RunError(
+            f"a worker on {socket.gethostname()} joined with other code ({code_digest()[:8]}, the "
+            f"driver {code[:8]}): install the same version of this program on all machines"
+        )
     if guard:
         limit_memory()
     return pack(run_chunk(_program(program), unpack(chunk), guard=guard))

@@ -52,7 +52,8 @@ def run_chunk(program: Program, chunk: Chunk, *, guard: bool = False) -> ChunkRe
     """Compute a chunk's jobs and write its files.
 
     With `guard` the process belongs to us: it may be ended when an op takes too long.
-    Raises: StoreError or OSError when the disk refuses; nothing that an item can cause.
+    Raises: StoreError or OSError when the disk refuses; BegunBeforeError when another worker died
+    of it; nothing that an item can cause here.
     """
     began = time.perf_counter()
     hands = Hands(program.run_dir, chunk.id, guard=guard)

@@ -86,7 +86,6 @@ TESTED_THROUGH = {
     "engine/lineage.py": "engine/test_plan.py",
     "engine/notes.py": "engine/test_runner.py",
     "engine/op.py": "engine/test_oplist.py",
-    "engine/profiles.py": "engine/test_cluster.py",
     "engine/outputs.py": "engine/test_runner.py",
     "engine/reading.py": "engine/test_spec_parse.py",
     "engine/records.py": "engine/test_store.py",

@@ -46,7 +46,13 @@ KINDS = {
         rounds.guilty,
         3,
         0.02,
-        {"poison": ("crash", "hang", "hoard"), "retries": 0, "timeout_s": 4.0},
+        {"poison": ("crash", "hang", "hoard"), "retries": 0, "timeout_s": 10.0},
+    ),
+    "guilty_abroad": Kind(
+        rounds.guilty_abroad,
+        2,
+        0.01,
+        {"poison": ("crash", "hang"), "retries": 0, "timeout_s": 10.0},
     ),
 }
 

@@ -20,7 +20,7 @@ from tests.chaos.scene import DEFECT, BrokenPromiseError, Driver, Scene, content
 #: The stubbornest scene ends within so many further runs of the same command.
 MOST_REPEATS = 1
 #: After so long without a sign of life a worker counts as lost (Dask's default is 5 minutes).
-TTL_S = 4.0
+TTL_S = 10.0
 HASTE = {
     "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": f"{TTL_S:g}s",
     "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "30s",
@@ -329,10 +329,21 @@ def start_over(scene: Scene) -> None:
 def guilty(round_: Round, _: int) -> None:
     """Photos that crash their worker, never return, or eat all memory, among good ones."""
     scene = round_.scene
-    driver = scene.command("--workers", "1", **HASTE)
+    driver = scene.command("--workers", "1")
     scene.check(driver.wait())
     for name in scene.poison:
         round_.note(f"{name} photo")
+
+
+def guilty_abroad(round_: Round, _: int) -> None:
+    """The same on somebody's cluster, which gives what killed a worker to the next one."""
+    scene = round_.scene
+    with Cluster(scene, 2, haste=False) as cluster:
+        driver = scene.command("--scheduler", str(cluster.file))
+        code = driver.wait()
+    scene.check(code)
+    for name in scene.poison:
+        round_.note(f"{name} photo on a cluster")
 
 
 # -- somebody's scheduler -------------------------------------------------------------------------
@@ -341,12 +352,15 @@ def guilty(round_: Round, _: int) -> None:
 class Cluster:
     """A scheduler and workers in processes of their own."""
 
-    def __init__(self, scene: Scene, workers: int) -> None:
+    def __init__(self, scene: Scene, workers: int, *, haste: bool = True) -> None:
         self.scene = scene
+        self.settings = HASTE if haste else {}
         self.file = Path(tempfile.mkdtemp(dir=scene.folder)) / "scheduler.json"
         self.scheduler = self._start(
             *("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"),
         )
+        while not self.file.exists() and self.scheduler.poll() is None:
+            time.sleep(0.05)
         self.workers = [self.join() for _ in range(workers)]
 
     def __enter__(self) -> "Cluster":
@@ -377,7 +391,7 @@ class Cluster:
                 [*command, "--scheduler-file", str(self.file)],
                 stdout=log,
                 stderr=log,
-                env=self.scene.environment(**HASTE),
+                env=self.scene.environment(**self.settings),
                 start_new_session=True,
             )
 

@@ -23,7 +23,7 @@ OPS = Path(__file__).with_name("toys.py")
 MARK = "CHAOS_SCENE"
 #: What a driver that met a defect of ours exits with, unlike any typed error.
 DEFECT = 70
-PATIENCE_S = 240.0
+PATIENCE_S = 900.0
 _NO_LIMIT = resource.RLIM_INFINITY
 
 WORKFLOW = """

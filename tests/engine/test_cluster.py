@@ -2,14 +2,18 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from distributed.security import Security
 
-from engine.cluster import open_workers, planned_slots, sees
+from engine.cluster import open_workers, planned_slots
 from engine.errors import RunError, UsageError
+from engine.greeting import complaints, terms
 from engine.local import cpu_count
 from engine.profiles import ClusterSpec
 
@@ -63,7 +67,13 @@ class Server:
     """Somebody's cluster, in another process."""
 
     def __init__(
-        self, folder: Path, threads: int = 1, *, tls: bool = False, program: bool = True
+        self,
+        folder: Path,
+        threads: int = 1,
+        *,
+        tls: bool = False,
+        program: bool = True,
+        home: Path = ROOT,
     ) -> None:
         script = folder / "server.py"
         # Read by every process of the cluster, wherever the program is installed.
@@ -75,7 +85,7 @@ class Server:
             stdout=subprocess.PIPE,
             text=True,
             cwd=folder,
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(home)},
         )
         assert self.process.stdout is not None
         self.address = self.process.stdout.readline().strip()
@@ -117,11 +127,6 @@ def test_workers_that_see_other_disks_or_lack_the_program_are_refused(tmp_path: 
             pytest.fail("it cannot run a chunk")
 
 
-def test_a_file_is_seen_or_not(tmp_path: Path) -> None:
-    (tmp_path / "a").touch()
-    assert sees([str(tmp_path / "a"), str(tmp_path / "b")]) == [True, False]
-
-
 def test_tls_clusters_are_reached_with_certificates(tmp_path: Path) -> None:
     with Server(tmp_path, tls=True) as server:
         assert server.address.startswith("tls://")
@@ -133,3 +138,55 @@ def test_tls_clusters_are_reached_with_certificates(tmp_path: Path) -> None:
         )
         with open_workers(spec, tmp_path) as workers:
             assert workers.submit(divmod, 7, 2).result(30) == (3, 1)
+
+
+def test_workers_with_other_code_are_refused(tmp_path: Path) -> None:
+    home = tmp_path / "older"
+    shutil.copytree(ROOT / "engine", home / "engine", ignore=shutil.ignore_patterns("*.pyc"))
+    with (home / "engine" / "keys.py").open("a") as file:
+        file.write("# as it was last week\n")
+    with Server(tmp_path, home=home) as server:
+        spec = ClusterSpec(scheduler=server.address)
+        with (
+            pytest.raises(RunError, match=r"runs other code .*install the same version"),
+            open_workers(spec, tmp_path),
+        ):
+            pytest.fail("its results would be other results")
+
+
+def test_workers_without_the_weights_or_a_gpu_are_refused_before_anything_runs(
+    tmp_path: Path,
+) -> None:
+    weights = tmp_path / "weights.pt"
+    weights.write_bytes(b"1234")
+    with Server(tmp_path) as server:
+        spec = ClusterSpec(scheduler=server.address)
+        with open_workers(spec, tmp_path, [tmp_path], [weights]) as workers:
+            assert workers.code
+            hidden = workers.submit(os.rename, weights, tmp_path / "elsewhere")
+            hidden.result(30)
+            wanted = terms([], [tmp_path / "elsewhere"], gpu=False)
+            wanted = replace(wanted, files={str(weights): 4})
+            told = workers.submit(complaints, wanted).result(30)
+            assert told == [
+                f"cannot read {weights}: No such file or directory; "
+                "it must be there for all machines"
+            ]
+
+
+def test_certificates_of_another_authority_are_refused(tmp_path: Path) -> None:
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    theirs.mkdir()
+    ours.mkdir()
+    security = Security.temporary()
+    texts = (security.tls_ca_file, security.tls_client_cert, security.tls_client_key)
+    for name, text in zip(("ca", "cert", "key"), texts, strict=True):
+        (ours / f"{name}.pem").write_text(text)
+    files = {f"tls_{name}": str(ours / f"{name}.pem") for name in ("ca", "cert", "key")}
+    with Server(theirs, tls=True) as server:
+        spec = ClusterSpec(scheduler=server.address, **files)  # type: ignore[arg-type]
+        with pytest.raises(RunError, match="--tls-ca"), open_workers(spec, tmp_path):
+            pytest.fail("anybody could have made these")
+    spec = ClusterSpec(scheduler="tls://127.0.0.1:1", tls_ca=str(ours / "none.pem"))
+    with pytest.raises(UsageError, match="there is no such file"), open_workers(spec, tmp_path):
+        pytest.fail("there is no such authority")

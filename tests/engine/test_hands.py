@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.hands import ADVANCE_EVERY_S, Hands, forget, read_grip, under_way
+from engine.hands import ADVANCE_EVERY_S, BegunBeforeError, Hands, forget, read_grip, under_way
 
 
 def in_another_process(work: Callable[[str], None], run_dir: Path) -> int | None:
@@ -38,6 +38,18 @@ def hang_holding(run_dir: str) -> None:
     hands = Hands(run_dir, "c1", guard=True)
     with hands.holding("a", [7]), hands.limited(0.3):
         ctypes.PyDLL(None).sleep(60)  # never lets the interpreter go
+
+
+def test_what_another_worker_died_of_is_not_begun_again(tmp_path: Path) -> None:
+    assert in_another_process(hang_holding, tmp_path) == 1
+    with pytest.raises(BegunBeforeError):
+        Hands(str(tmp_path), "c1", guard=True)
+    grip = read_grip(str(tmp_path), "c1")
+    assert grip is not None
+    assert grip.overdue
+    assert grip.held == {("a", 7)}
+    forget(str(tmp_path), "c1")
+    Hands(str(tmp_path), "c1", guard=False).close()
 
 
 def test_parts_of_items_are_told_while_they_are_held(tmp_path: Path) -> None:

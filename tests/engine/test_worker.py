@@ -7,7 +7,7 @@ import pytest
 
 from engine import when
 from engine.dag import Ref, Step, When, Wire
-from engine.hands import under_way
+from engine.hands import forget, under_way
 from engine.jobs import (
     Chunk,
     ChunkResult,
@@ -75,7 +75,9 @@ def run(
     known = {s.name: s for s in steps}
     kept = frozenset(known if stored is None else stored)
     chunk = Chunk("c1", "0:x", tuple(jobs), tuple(exports), stored=kept)
-    return run_chunk(replace(program, steps=known), chunk)
+    result = run_chunk(replace(program, steps=known), chunk)
+    forget(program.run_dir, chunk.id)
+    return result
 
 
 def by_item(result: ChunkResult) -> Mapping[tuple[str, int], Outcome]:
