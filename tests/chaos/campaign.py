@@ -24,7 +24,7 @@ import engine.worker  # noqa: F401  (forks have it then)
 from tests.chaos import rounds
 from tests.chaos.damage import respect_permissions
 from tests.chaos.rounds import Round
-from tests.chaos.scene import BrokenPromiseError, Scene, contents
+from tests.chaos.scene import GUILTY, BrokenPromiseError, Scene, contents
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +37,15 @@ class Kind:
     scene: Mapping[str, Any]
 
 
+#: Nobody gets a second try, so that whoever is blamed is blamed for good.
+STRICT: Mapping[str, Any] = {"retries": 0, "timeout_s": 10.0}
 KINDS = {
     "alone": Kind(rounds.alone, 6, 0.45, {}),
     "full_disk": Kind(rounds.full_disk, 5, 0.08, {}),
     "together": Kind(rounds.together, 24, 0.33, {"photos": 60, "seconds": 0.15}),
     "abroad": Kind(rounds.abroad, 8, 0.12, {"photos": 60, "seconds": 0.15}),
-    "guilty": Kind(
-        rounds.guilty,
-        3,
-        0.02,
-        {"poison": ("crash", "hang", "hoard"), "retries": 0, "timeout_s": 10.0},
-    ),
-    "guilty_abroad": Kind(
-        rounds.guilty_abroad,
-        2,
-        0.01,
-        {"poison": ("crash", "hang"), "retries": 0, "timeout_s": 10.0},
-    ),
+    "guilty": Kind(rounds.guilty, 3, 0.02, {"poison": tuple(GUILTY), **STRICT}),
+    "guilty_abroad": Kind(rounds.guilty_abroad, 2, 0.01, {"poison": ("crash", "hang"), **STRICT}),
 }
 
 
