@@ -44,7 +44,7 @@ MODEL = "portraits-128"
 
 def tell(figure: str, **values: Any) -> None:
     """Print one figure."""
-    print(json.dumps({"figure": figure, **values}), flush=True)
+    print(json.dumps({"benchmark": f"directions.{figure}", **values}), flush=True)
 
 
 def labelled(count: int, seed: int) -> tuple["Tensor", "Tensor"]:

@@ -113,9 +113,19 @@ def soat() -> str:
     return filled((DOCS / "soat.md").read_text(encoding="utf-8"))
 
 
+def codes() -> str:
+    """docs/codes.md with the figures that the benchmarks measured."""
+    sys.path.insert(0, str(DOCS))
+    from codes_tables import TABLES
+    from tables import filled
+
+    return filled((DOCS / "codes.md").read_text(encoding="utf-8"), TABLES)
+
+
 PAGES = {
     "architecture.md": architecture,
     "cli.md": cli,
+    "codes.md": codes,
     "models.md": models,
     "ops.md": ops,
     "soat.md": soat,

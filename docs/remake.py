@@ -1,6 +1,6 @@
-"""`python docs/remake.py [NAME ...]`: figures, pictures and tables of docs/soat.md, made anew.
+"""`python docs/remake.py [NAME ...]`: figures, pictures and tables of docs/soat.md and codes.md.
 
-Runs the scripts of benchmarks/ that the page tells of, as many at a time as there are processors,
+Runs the scripts of benchmarks/ that the pages tell of, as many at a time as there are processors,
 with one thread each, and writes their lines to docs/figures; then pictures.py and make.py.
 `--share 0.1` measures a tenth of the items, for a first look. Every run ends with a line that tells
 what it cost.
@@ -54,6 +54,11 @@ RUNS = (
     ),
     Measured("seams", ("--strips", 16)),
     Measured("panorama", None, ("--model", "landscapes-128", "--long")),
+    Measured("codes", ("--count", 10_000), ("--parts", "learn", "--threads", "2")),
+    Measured("codes", ("--pictures", 2000), ("--parts", "components", "dci")),
+    Measured("codes", ("--traced", 8), ("--parts", "channels")),
+    Measured("codes", None, ("--parts", "embedding")),
+    Measured("directions", ("--flow-codes", 10_000)),
     Measured("inversion", None, ("--parts", "gaussianity")),
 )
 NAMES = tuple(dict.fromkeys(run.name for run in RUNS))

@@ -168,9 +168,9 @@ TABLES: dict[str, Callable[[], str]] = {
 }
 
 
-def filled(text: str) -> str:
+def filled(text: str, tables: Mapping[str, Callable[[], str]] = TABLES) -> str:
     """A page with every table between its marks brought up to date."""
-    for name, make in TABLES.items():
+    for name, make in tables.items():
         begin, end = f"<!-- table {name} -->\n", f"<!-- end of table {name} -->\n"
         before, rest = text.split(begin)
         text = f"{before}{begin}{make()}\n{end}{rest.split(end)[1]}"

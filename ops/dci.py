@@ -38,7 +38,8 @@ def measure_dci(
     For each attribute boosted trees tell the codes with its lowest `share` of scores from those
     with its highest; half of these are kept for judging. Disentanglement is 1 when every number
     that matters serves one attribute, completeness when every attribute is served by one number,
-    informativeness is the accuracy. All `attributes` are used, by default all that are scored.
+    informativeness is the accuracy: near 0.5 nothing was learned, and the others are chance, which
+    favours long codes. All `attributes` are used, by default all that are scored.
 
     Shapes: codes [1, ...] in one space, scores [1, K], in the same order -> numbers, all [1, 3].
     Units: share 0.02 takes 200 of 10,000 codes at each end; 8 at least are needed.

@@ -22,12 +22,14 @@ SMALL = {
     "crossbreed": ("mothers=1", "sliders=[0.5]", "children=[1]"),
     "conditional_edits": ("count=1", "strengths=[3]"),
     "direction_sheet": ("count=1", "attributes=[smile]", "strengths=[-1, 1]"),
+    "embedding": ("steps=2", "kinds=[photo, covered]"),
     "finetune": ("steps=1", "batch=2", "codes=1"),
     "discover_directions": ("count=2", "steps=1", "faces=1", "numbers=[0]", "strengths=[1]"),
     "disentanglement": ("count=32", "codes=4", "directions=[smile]"),
     "flow_edits": ("count=640", "faces=1", "steps=5", "strengths=[1]"),
     "film": ("count=2", "times=[0, 0.5]"),
     "ganspace": ("components=[0]", "strengths=[2]", "at_layer=20"),
+    "image2stylegan": ("steps=2", "places=[0.5]", "crossovers=[6]", "amounts=[1]"),
     "interpolate_features": ("count=1",),
     "interpolation": ("count=1", "steps=[0, 1]"),
     "learn_directions": ("count=100", "attributes=[smile]"),
@@ -98,13 +100,22 @@ def to_run(plan: dict[str, Any]) -> dict[str, int]:
     return {name: step["to_run"] for name, step in plan["steps"].items()}
 
 
+def foreseen(plan: dict[str, Any], steps: dict[str, Any]) -> bool:
+    """Whether a run did what was planned; skips that are known beforehand are not planned."""
+    planned = to_run(plan)
+    return planned.keys() == steps.keys() and all(
+        planned[name] in (step["done"], step["done"] + step["skipped"])
+        for name, step in steps.items()
+    )
+
+
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
 def test_recipe_runs_as_planned(recipe: Path, tmp_path: Path) -> None:
     before = ask("plan", recipe, tmp_path)
     told = ask("run", recipe, tmp_path, "--workers", "1", "-q")
     steps = told["steps"]
     computed = {name: s["done"] + s["skipped"] for name, s in steps.items()}
-    assert to_run(before) == computed
+    assert foreseen(before, steps)
     assert {name: s["items"] for name, s in steps.items()} == computed
     assert told["outputs"] == len(
         [p for p in (tmp_path / "out").rglob("*.*") if ".run" not in p.parts]
@@ -119,4 +130,4 @@ def test_recipe_runs_as_planned(recipe: Path, tmp_path: Path) -> None:
         elif not part.name.startswith("memo"):
             part.unlink()
     again = ask("plan", recipe, tmp_path)
-    assert to_run(again) == computed
+    assert foreseen(again, steps)
