@@ -29,7 +29,7 @@ class TrainedScorer:
     chance: Scalar
 
 
-@op(version=1)
+@op(version=1, endless=True)
 def train_scorer(
     images: Sequence[Image],
     model: Network,
