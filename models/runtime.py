@@ -29,8 +29,13 @@ def tune_malloc() -> bool:
 
 
 def import_torch() -> ModuleType:
-    """The torch module, imported after the allocator has been tuned."""
+    """The torch module, imported after the allocator has been tuned.
+
+    TorchScript is off unless the environment says otherwise: nothing here uses it, and the first
+    forward derivative of a process would compile scripts of decompositions nobody needs.
+    """
     tune_malloc()
+    os.environ.setdefault("PYTORCH_JIT", "0")
     import torch
 
     return torch

@@ -55,7 +55,8 @@ LEAVE = "from distributed import get_worker as here; w = here(); w.loop.add_call
 def test_a_worker_that_left_comes_back(tmp_path: Path) -> None:
     with open_workers(ClusterSpec(workers=1), tmp_path) as workers:
         first = found = workers.submit(os.getpid).result(60)
-        workers.submit(exec, LEAVE).result(60)
+        with suppress(TimeoutError):  # its answer may leave with it
+            workers.submit(exec, LEAVE).result(5)
         for _ in range(200):
             assert workers.slots() <= 1
             with suppress(TimeoutError):
