@@ -29,12 +29,7 @@ torch = import_torch()
 from models import companions, library_names, load_generator  # noqa: E402  (torch comes first)
 from models.codes import to_styles  # noqa: E402
 from models.directions import load_direction, move  # noqa: E402
-from models.disentanglement import (  # noqa: E402
-    attribute_dependency,
-    path_lengths,
-    separability,
-    trimmed_mean,
-)
+from models.disentanglement import path_lengths, separability, trimmed_mean  # noqa: E402
 from models.distributions import (  # noqa: E402
     auc,
     frechet_distance,
@@ -47,6 +42,7 @@ from models.inversion import Recipe, descend  # noqa: E402
 from models.library import BUILTIN  # noqa: E402
 from models.metrics import psnr  # noqa: E402
 from models.perceptual import Look, look, perceptual_distance  # noqa: E402
+from models.readings import dependency  # noqa: E402
 from models.training import features  # noqa: E402
 from models.training.domains import domain, factors_of, projection  # noqa: E402
 from models.training.generator import draw_pairs  # noqa: E402
@@ -299,8 +295,8 @@ def one_direction(bench: Bench, name: str, w: "Tensor", deviation: "Tensor") -> 
     moved = [move(bench.generator, w, "w", [(direction, strength)]) for strength in STRENGTHS]
     read = torch.stack([scores(bench, *codes) for codes in moved])
     curve = (read[:, :, column].mean(1) - read[2, :, column].mean()) / deviation[column]
-    ends = [attribute_dependency(read[2], read[k], deviation, column) for k in (0, -1)]
-    dependency = float(torch.cat(ends).mean())
+    ends = [dependency(read[2], read[k], deviation, column).mean for k in (0, -1)]
+    leak = sum(ends) / 2
     own = float((read[[0, -1]] - read[2])[:, :, column].abs().mean() / deviation[column])
     rising = (read[:, :, column].diff(dim=0) >= -STEADY * deviation[column]).all(0)
     changes = (read[-1] - read[0]).mean(0) / deviation
@@ -310,8 +306,8 @@ def one_direction(bench: Bench, name: str, w: "Tensor", deviation: "Tensor") -> 
         "monotone": bool((curve.diff() > -STEADY).all()),
         "monotone_share": round(float(rising.float().mean()), 3),
         "moved": round(float(curve[-1] - curve[0]), 3),
-        "dependency": round(dependency, 4),
-        "dependency_per_move": round(dependency / max(own, 1e-6), 4),
+        "dependency": round(leak, 4),
+        "dependency_per_move": round(leak / max(own, 1e-6), 4),
         "leaks_most": sorted(others, key=lambda other: -abs(others[other]))[:3],
         "moves": others | {name: round(float(changes[column]), 3)},
     }

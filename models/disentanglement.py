@@ -1,7 +1,7 @@
 """How evenly pictures change along codes, and how far one attribute can be told from the others.
 
-The measures of Karras et al. 2019, arXiv:1812.04948, section 4, and Wu et al. 2021,
-arXiv:2011.12799 (StyleSpace), with whatever network reads the pictures.
+The measures of Karras et al. 2019, arXiv:1812.04948, section 4, with whatever network reads the
+pictures.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from models.errors import ModelError
-from models.linear import separate
+from models.linear import separate, squared_hinge
 
 _PENALTY = 1e-2
 
@@ -90,14 +90,10 @@ def _unknown(x: Tensor, score: Tensor, held_out: float) -> float:
     mean, scale = x[:cut].mean(0), x[:cut].std(0).clamp_min(1e-9)
     z = (x - mean) / scale
     signs = torch.where(high, 1.0, -1.0).double()
-    normal = separate(z[:cut], signs[:cut], _squared_hinge, _PENALTY)
+    normal = separate(z[:cut], signs[:cut], squared_hinge, _PENALTY)
     place = z @ normal
     seen = place[cut:] > _best_bound(place[:cut], high[:cut])
     return conditional_entropy(high[cut:], seen)
-
-
-def _squared_hinge(negative_margin: Tensor) -> Tensor:
-    return (1 + negative_margin).clamp_min(0).square()
 
 
 def _best_bound(place: Tensor, high: Tensor) -> Tensor:
@@ -121,20 +117,3 @@ def conditional_entropy(truth: Tensor, seen: Tensor) -> float:
             share = torch.stack([inside.mean(), 1 - inside.mean()])
             total += len(inside) / len(truth) * float(torch.special.entr(share).sum())
     return total
-
-
-def attribute_dependency(before: Tensor, after: Tensor, deviation: Tensor, column: int) -> Tensor:
-    """How far an edit moves the attributes that it is not about, per item, in deviations.
-
-    The mean over all attributes but `column` of |change| / deviation; average it over items. It
-    means most beside the change of the attribute itself, with which it grows.
-
-    Shapes: before, after [N, K]; deviation [K], the spread of each attribute over pictures -> [N].
-    Raises: ModelError if there is no other attribute.
-    Source: Wu et al. 2021, arXiv:2011.12799, section 5 (mean-AD).
-    """
-    if before.shape[1] < 2:
-        raise ModelError("attribute dependency needs at least two attributes")
-    change = (after - before).abs() / deviation.clamp_min(1e-9)
-    others = torch.arange(change.shape[1], device=change.device) != column
-    return change[:, others].mean(1)

@@ -201,7 +201,7 @@ def estimate(
         return (up @ x) / up.sum() - (down @ x) / down.sum()
     kept = share > 0
     signs = torch.where(high[kept], 1.0, -1.0).double()
-    loss = F.softplus if method == "logistic" else _squared_hinge
+    loss = F.softplus if method == "logistic" else squared_hinge
     return separate(z[kept], signs, loss, share=share[kept]) / scale
 
 
@@ -218,7 +218,8 @@ def _kinds(y: Tensor) -> Tensor:
     return torch.tensor(sorted(set(y.tolist())), dtype=y.dtype)
 
 
-def _squared_hinge(negative_margin: Tensor) -> Tensor:
+def squared_hinge(negative_margin: Tensor) -> Tensor:
+    """The loss of a linear support vector machine, smooth where the margin begins."""
     return (1 + negative_margin).clamp(min=0).square()
 
 

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from models.codes import Space, draw, number, to_styles
-from models.disentanglement import attribute_dependency
 from models.errors import ModelError
 from models.perceptual import FeatureNet, score_attributes
 from models.stylegan2 import Generator
@@ -74,11 +73,12 @@ def dependency(before: Tensor, after: Tensor, spread: Tensor, target: int) -> De
     """
     if before.shape != after.shape or spread.shape != before.shape[1:]:
         raise ModelError(f"readings {list(before.shape)} and {list(after.shape)} do not meet")
-    mean = attribute_dependency(before.double(), after.double(), spread.double(), target)
+    if before.shape[1] < 2:
+        raise ModelError("attribute dependency needs at least two attributes")
     change = (after - before).double() / spread.double().clamp(min=1e-9)
     others = change[:, [k for k in range(change.shape[1]) if k != target]].abs()
     return Dependency(
-        float(mean.mean()),
+        float(others.mean()),
         float(others.amax(1).mean()),
         float(change[:, target].mean()),
         change.mean(0),

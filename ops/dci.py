@@ -2,15 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-from engine.errors import OpError, suggestion
+from engine.errors import OpError
 from engine.op import Range, op
 from engine.values import Latent, Scalar, Scores
-from ops.given import checked, together
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from ops.given import checked, column_of, table_of, together
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +47,8 @@ def measure_dci(
 
     from models.dci import disentanglement
 
-    names = scores[0].names
-    table = _table(scores, names)
-    for name in attributes:
-        if name not in names:
-            near = suggestion(name, names)
-            raise OpError(f"there is no attribute '{name}'{near} (there are {', '.join(names)})")
-    kept = [names.index(name) for name in dict.fromkeys(attributes)] or list(range(len(names)))
+    table, names = table_of(scores)
+    kept = [column_of(names, name) for name in dict.fromkeys(attributes or names)]
     parts, _ = together(codes)
     if len(parts) != len(table):
         raise OpError(f"{len(parts)} codes and {len(table)} scores: one each is needed")
@@ -67,12 +59,3 @@ def measure_dci(
     row = Scores(torch.tensor([list(told.values())]), tuple(told))
     apart, whole, right = (Scalar((value,)) for value in told.values())
     return Disentangled(apart, whole, right, row)
-
-
-def _table(scores: Sequence[Scores], names: tuple[str, ...]) -> "Tensor":
-    """Scores as one table [N, K]. Raises: OpError if they are not of the same attributes."""
-    import torch
-
-    if any(one.names != names for one in scores):
-        raise OpError("the scores are of different attributes")
-    return torch.cat([one.data for one in scores])

@@ -4,10 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from engine.errors import OpError, ShapeError, suggestion
+from engine.errors import OpError, ShapeError
 from engine.op import Asset, Range, op
 from engine.values import Image, Latent, Network, Scalar, Scores
-from ops.given import checked, direction_of, generator_of, reader_of, rounded, square
+from ops.given import (
+    checked,
+    column_of,
+    direction_of,
+    encoder_of,
+    generator_of,
+    reader_of,
+    rounded,
+    square,
+    table_of,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,19 +70,15 @@ def measure_dependency(
     Raises: OpError for an attribute nobody scored, or lists of different lengths.
     Source: Wu et al. 2021, arXiv:2011.12799, section 5 (mean-AD and max-AD).
     """
-    import torch
-
     from models.readings import dependency
 
-    names = before[0].names
-    if len(before) != len(after) or after[0].names != names or len(before) < 2:
+    if len(before) != len(after) or len(before) < 2:
         raise OpError(f"{len(before)} scores before and {len(after)} after: two or more, the same")
-    if attribute not in names:
-        near = suggestion(attribute, names)
-        raise OpError(f"there is no attribute '{attribute}'{near} (there are {', '.join(names)})")
-    start, end = (torch.cat([score.data for score in part]) for part in (before, after))
+    table, names = table_of([*before, *after])
+    start, end = table[: len(before)], table[len(before) :]
+    column = column_of(names, attribute)
     with checked():
-        told = dependency(start, end, start.std(0), names.index(attribute))
+        told = dependency(start, end, start.std(0), column)
     mean, most, reached = (Scalar((round(x, 6),)) for x in (told.mean, told.most, told.reached))
     return Dependency(mean, most, reached, Scores(told.each.float()[None], names))
 
@@ -169,10 +175,10 @@ def measure_separability(
     if len(codes) != len(scores):
         raise OpError(f"{len(scores)} scores for {len(codes)} codes: gather both over one axis")
     data = torch.cat([code.data for code in codes]).flatten(1)
-    table = torch.cat([score.data for score in scores])
+    table, names = table_of(scores)
     with checked():
         told = separability(data, table, held_out)
-    each = Scores(told.entropies.float()[None], scores[0].names)
+    each = Scores(told.entropies.float()[None], names)
     return Separability(Scalar((round(told.score, 5),)), each)
 
 
@@ -194,20 +200,14 @@ def measure_editability(
     Raises: OpError without an encoder beside the model, or for another model's direction.
     Source: Tov et al. 2021, arXiv:2102.02766 (LEC).
     """
-    from pathlib import Path
-
     import torch
 
     import models
-    from models import companions
     from models.codes import to_styles
     from models.directions import move
     from models.encoder import encode
 
-    beside = Path(model.path).with_name("encoder.safetensors")
-    if not beside.is_file():
-        raise OpError(f"model '{model.name}' has no encoder ({beside.name} beside it)")
-    encoder, generator = companions.encoder(beside, model.device), models.fetch(model)
+    encoder, generator = encoder_of(model), models.fetch(model)
     step = direction_of(direction, model)
     with torch.no_grad(), checked():
         code = encode(encoder, square(image.data, model.resolution).to(model.device))

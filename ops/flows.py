@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from engine.errors import OpError, suggestion
+from engine.errors import OpError
 from engine.op import Range, op
 from engine.values import Latent, Network, Scalar, Scores, check_family
-from ops.given import base_of, carrying, checked, generator_of, reader_of
+from ops.given import base_of, carrying, checked, column_of, generator_of, reader_of, table_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,11 +73,10 @@ def fit_flow(  # noqa: PLR0913 (settings are declared here and nowhere else)
     check_family(codes[0], model)
     if any((c.family, c.space) != (codes[0].family, "w") for c in codes):
         raise OpError("a flow is fitted to codes in w, all of one generator")
-    names = scores[0].names
+    scored, names = table_of(scores)
     chosen = tuple(attributes) or names
-    columns = [_column(names, name) for name in chosen]
     data = torch.cat([code.data for code in codes])
-    table = torch.cat([score.data for score in scores])[:, columns]
+    table = scored[:, [column_of(names, name) for name in chosen]]
     config = FlowConfig(model.family, chosen, data.shape[1], hidden, depth)
     fitting = Fitting(steps, batch_size, learning_rate, held_out, seed)
     with checked("fit_flow"):
@@ -195,7 +194,7 @@ def _attributes(flow: "Flow", latent: Latent, model: Network, scores: Scores | N
         table, names = read_codes(models.fetch(model), net, data, latent.space), net.attributes
     else:
         table, names = scores.data.to(model.device), scores.names
-    return table[:, [_column(names, name) for name in flow.config.attributes]]
+    return table[:, [column_of(names, name) for name in flow.config.attributes]]
 
 
 def _goal(
@@ -212,15 +211,7 @@ def _goal(
         raise OpError(f"{len(amounts)} numbers for {len(names)} attributes")
     goal = has.clone()
     for name, amount in zip(names, amounts, strict=True):
-        column = _column(flow.config.attributes, name)
+        column = column_of(flow.config.attributes, name)
         start = goal[:, column] if mode == "add" else flow.centre[column]
         goal[:, column] = start + amount * flow.scale[column]
     return goal
-
-
-def _column(names: Sequence[str], name: str) -> int:
-    """The place of an attribute. Raises: OpError, with the nearest name, if there is none."""
-    if name not in names:
-        near = suggestion(name, names)
-        raise OpError(f"there is no attribute '{name}'{near} (there are {', '.join(names)})")
-    return names.index(name)

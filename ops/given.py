@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.errors import ItemError, OpError, ShapeError
-from engine.values import Direction, Latent, Mask, Network, Scalar, Space, check_family
+from engine.errors import ItemError, OpError, ShapeError, suggestion
+from engine.values import Direction, Latent, Mask, Network, Scalar, Scores, Space, check_family
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from models.directions import StoredDirection
+    from models.encoder import Encoder
     from models.perceptual import FeatureNet
     from models.stylegan2 import Generator
 
@@ -100,8 +101,6 @@ def together(codes: Sequence[Latent]) -> tuple[list["Tensor"], Space]:
 
 def features_of(model: Network) -> "FeatureNet | None":
     """The feature network beside a model, if there is one."""
-    from pathlib import Path
-
     from models import companions
 
     beside = Path(model.path).with_name("features.safetensors")
@@ -118,10 +117,42 @@ def reader_of(model: Network) -> "FeatureNet":
     return net
 
 
+def encoder_of(model: Network, instead: str = "") -> "Encoder":
+    """The encoder beside a model. Raises: OpError if there is none, with what to do instead."""
+    from models import companions
+
+    beside = Path(model.path).with_name("encoder.safetensors")
+    if not beside.is_file():
+        way_out = f": {instead}" if instead else ""
+        raise OpError(f"model '{model.name}' has no encoder ({beside.name} beside it){way_out}")
+    return companions.encoder(beside, model.device)
+
+
+def table_of(scores: Sequence[Scores]) -> tuple["Tensor", tuple[str, ...]]:
+    """The scores of items as one table [N, K], and the names of its columns.
+
+    Raises: OpError if they are of different attributes.
+    """
+    import torch
+
+    names = scores[0].names
+    if any(one.names != names for one in scores):
+        raise OpError("the scores are of different attributes")
+    return torch.cat([one.data for one in scores]), names
+
+
+def column_of(names: Sequence[str], name: str, setting: str = "") -> int:
+    """The place of an attribute among `names`. Raises: OpError, with the nearest, if it is none."""
+    if name not in names:
+        where = f"{setting}: " if setting else ""
+        known = ", ".join(names) or "none: wire `scores`"
+        near = suggestion(name, names)
+        raise OpError(f"{where}there is no attribute '{name}'{near} (there are {known})")
+    return list(names).index(name)
+
+
 def base_of(model: Network) -> str:
     """The digest of the generator's file that a model is, or was made of."""
-    from pathlib import Path
-
     from models import file_digest
 
     return file_digest(Path(model.path))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from engine.errors import ItemError, OpError
 from engine.op import SILENT, Progress, Range, Seed, op
 from engine.values import Image, Latent, Network, Scalar, Space
-from ops.given import features_of, square
+from ops.given import encoder_of, features_of, square
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -193,17 +193,9 @@ def _drawn(generator: "Generator", data: "Tensor", space: Space) -> "Inverted":
 
 def _encode(model: Network, target: "Tensor") -> "Tensor":
     """The encoder's codes w_plus [N, L, D]."""
-    from pathlib import Path
-
     import torch
 
-    from models import companions
     from models.encoder import encode
 
-    beside = Path(model.path).with_name("encoder.safetensors")
-    if not beside.is_file():
-        raise OpError(
-            f"model '{model.name}' has no encoder ({beside.name} beside it): use method: optimize"
-        )
     with torch.no_grad():
-        return encode(companions.encoder(beside, model.device), target)
+        return encode(encoder_of(model, "use method: optimize"), target)

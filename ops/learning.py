@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from engine.errors import OpError, suggestion
+from engine.errors import OpError
 from engine.op import Range, op
 from engine.values import Direction, Latent, Network, Scalar, Scores, check_family
-from ops.given import checked, features_of, reader_of
+from ops.given import checked, column_of, features_of, reader_of, table_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,15 +67,8 @@ class _Table:
         for name in wanted:
             if name == target:
                 raise OpError(f"{setting}: '{name}' is the attribute that is learned: leave it out")
-            if name not in self.names:
-                known = ", ".join(self.names) or "none: wire `scores`"
-                near = suggestion(name, self.names)
-                raise OpError(
-                    f"{setting}: there is no attribute '{name}'{near} (there are {known})"
-                )
-        if self.scores is None or not wanted:
-            return None
-        return self.scores[:, [self.names.index(name) for name in wanted]]
+        places = [column_of(self.names, name, setting) for name in wanted]
+        return None if self.scores is None or not places else self.scores[:, places]
 
 
 @op(version=2)
@@ -335,9 +328,8 @@ def _table(
         what = "labels" if labels is not None else "scores"
         raise OpError(f"{len(given)} {what} for {len(codes)} codes: gather both over the same axis")
     if scores is not None:
-        names = scores[0].names
-        table = torch.cat([score.data for score in scores]).double()
-        known = _Table(data, table[:, 0], table, names)
+        table, names = table_of(scores)
+        known = _Table(data, table[:, 0].double(), table.double(), names)
         column = known.columns([attribute], "attribute")
         assert column is not None
         _complete(column[:, 0].tolist())

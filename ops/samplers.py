@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from engine.errors import OpError, suggestion
+from engine.errors import OpError
 from engine.op import Range, op
 from engine.values import Latent, Network, Scalar, Scores
-from ops.given import base_of, carrying, checked, generator_of
+from ops.given import base_of, carrying, checked, column_of, generator_of, table_of
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from models.sampler import Category
 
 #: Codes by which a sampler is judged, and codes that rejection draws to compare with.
@@ -74,7 +72,8 @@ def learn_sampler(  # noqa: PLR0913 (settings are declared here and nowhere else
     if any(code.space != "w" for code in codes):
         raise OpError("a sampler is learned from codes in w")
     category = _category(attribute, bound)
-    table = _columns(scores, category.attributes)
+    table, known = table_of(scores)
+    table = table[:, [column_of(known, name) for name in category.attributes]]
     w = torch.cat([code.data for code in codes]).to(model.device)
     half = len(w) // 2
     steering = Steering(steps, batch, hidden, learning_rate, diversity, seed)
@@ -142,15 +141,3 @@ def _category(attribute: str | list[str], bound: float | list[float]) -> "Catego
     if len(names) != len(bounds) or not names:
         raise OpError(f"{len(bounds)} bounds for {len(names)} attributes")
     return Category(tuple(names), tuple(float(one) for one in bounds))
-
-
-def _columns(scores: Sequence[Scores], wanted: Sequence[str]) -> "Tensor":
-    """The scores of some attributes, [N, K]. Raises: OpError, with the nearest name."""
-    import torch
-
-    names = scores[0].names
-    for name in wanted:
-        if name not in names:
-            near = suggestion(name, names)
-            raise OpError(f"there is no attribute '{name}'{near} (there are {', '.join(names)})")
-    return torch.cat([one.data for one in scores])[:, [names.index(name) for name in wanted]]

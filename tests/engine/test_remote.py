@@ -12,8 +12,8 @@ from engine.errors import UsageError
 from engine.profiles import ClusterSpec, Hire
 from engine.remote import environment, slurm_options, ssh_options
 
-#: A queue of one machine: jobs run at once, with the number that is their process's. As sbatch does,
-#: it keeps a copy of the script, which whoever handed it in deletes.
+#: A queue of one machine: jobs run at once, with the number that is their process's. As sbatch
+#: does, it keeps a copy of the script, which whoever handed it in deletes.
 SBATCH = """#!/bin/sh
 job="$0.$$"
 cp "$1" "$job"

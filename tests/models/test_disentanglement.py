@@ -1,4 +1,4 @@
-"""Path length, separability and attribute dependency of cases whose answer is known."""
+"""Path length and separability of cases whose answer is known."""
 
 import math
 
@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from models.disentanglement import (
-    attribute_dependency,
     conditional_entropy,
     path_lengths,
     separability,
@@ -67,17 +66,3 @@ def test_conditional_entropy_by_hand() -> None:
     seen = torch.tensor([True, True, True, False])
     third = -(2 / 3 * math.log(2 / 3) + 1 / 3 * math.log(1 / 3))
     assert conditional_entropy(truth, seen) == pytest.approx(0.75 * third)
-
-
-def test_dependency_leaves_the_attribute_itself_out_and_knows_no_units() -> None:
-    before = torch.zeros(2, 3)
-    after = torch.tensor([[5.0, 0.1, -0.4], [5.0, 0.0, 0.0]])
-    deviation = torch.tensor([1.0, 0.1, 0.2])
-    found = attribute_dependency(before, after, deviation, 0)
-    torch.testing.assert_close(found, torch.tensor([1.5, 0.0]))
-    units = torch.tensor([1.0, 7.0, 0.3])
-    torch.testing.assert_close(
-        attribute_dependency(before * units, after * units, deviation * units, 0), found
-    )
-    with pytest.raises(ModelError, match="two attributes"):
-        attribute_dependency(before[:, :1], after[:, :1], deviation[:1], 0)
