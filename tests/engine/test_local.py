@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from distributed import KilledWorker
 
 from engine.cluster import open_workers
 from engine.errors import UsageError
@@ -55,11 +56,11 @@ LEAVE = "from distributed import get_worker as here; w = here(); w.loop.add_call
 def test_a_worker_that_left_comes_back(tmp_path: Path) -> None:
     with open_workers(ClusterSpec(workers=1), tmp_path) as workers:
         first = found = workers.submit(os.getpid).result(60)
-        with suppress(TimeoutError):  # its answer may leave with it
+        with suppress(TimeoutError, KilledWorker):  # its answer may leave with it
             workers.submit(exec, LEAVE).result(5)
         for _ in range(200):
             assert workers.slots() <= 1
-            with suppress(TimeoutError):
+            with suppress(TimeoutError, KilledWorker):  # sent to the one that is leaving
                 found = workers.submit(os.getpid).result(0.5)
             if found != first:
                 break
