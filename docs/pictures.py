@@ -3,6 +3,7 @@
 Runs each recipe as it ships and keeps what it writes as a small WebP in docs/images/PAGE.
 """
 
+import argparse
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ sys.path.insert(0, str(ROOT))
 
 #: What all pictures of a page may weigh together.
 BUDGET_BYTES = 400_000
+#: Of WebP, in percent.
+QUALITY = 70
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,11 @@ def main() -> None:
     """Make the pictures that are named, or all."""
     from run_workflow import run
 
-    names = sys.argv[1:] or list(SHOTS)
+    flags = argparse.ArgumentParser(description=__doc__)
+    flags.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SHOTS)}; or all")
+    names = flags.parse_args().names or list(SHOTS)
+    if unknown := [name for name in names if name not in SHOTS]:
+        flags.error(f"no picture {', '.join(unknown)}: known are {', '.join(SHOTS)}")
     made: dict[tuple[object, ...], Path] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
@@ -62,8 +69,9 @@ def main() -> None:
             told = (shot.recipe, repr(shot.params))
             if told not in made:
                 out = Path(folder, f"{len(made)}")
-                flags = {"out": out, "cache": Path(folder, "cache")}
-                result = run(ROOT / "workflows" / f"{shot.recipe}.yaml", dict(shot.params), **flags)
+                places = {"out": out, "cache": Path(folder, "cache")}
+                recipe = ROOT / "workflows" / f"{shot.recipe}.yaml"
+                result = run(recipe, dict(shot.params), **places)
                 if result.exit_code:
                     sys.exit(f"{shot.recipe}: {result.message or 'items were set aside'}")
                 made[told] = out
@@ -82,7 +90,7 @@ def keep(source: Path, target: Path, shot: Shot) -> None:
         height = round(picture.height * shot.width_px / picture.width)
         picture = picture.resize((shot.width_px, height), Image.Resampling.LANCZOS)
     target.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(target, quality=80, method=6)
+    picture.save(target, quality=QUALITY, method=6)
     print(f"{target.relative_to(ROOT)}: {target.stat().st_size:,} bytes")
 
 

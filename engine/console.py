@@ -4,18 +4,16 @@ Everything goes to stderr, so that stdout stays free for results. NO_COLOR is ho
 """
 
 import time
-from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from engine.pace import NOTHING, Counts, Parts, parts_done, time_left_s
 from engine.page import duration, number, plural
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
-Counts = Mapping[str, Mapping[str, int]]
-NOTHING: Mapping[str, float] = {}
 LINE_EVERY_S = 30.0
 #: Lines about single items before the rest is left to the report.
 MOST_ITEM_LINES = 20
@@ -68,7 +66,7 @@ class Screen:
         elif self._item_lines == MOST_ITEM_LINES + 1:
             self.say("... more of these are in the report")
 
-    def show(self, counts: Counts, under_way: Mapping[str, float] = NOTHING) -> None:
+    def show(self, counts: Counts, under_way: Parts = NOTHING) -> None:
         """Show how far every step is, with what is done of the items under way."""
         if self._bars is not None:
             self._move_bars(counts, under_way)
@@ -76,13 +74,14 @@ class Screen:
             self._next_line = time.monotonic() + LINE_EVERY_S
             self.say(progress_line(counts, time.monotonic() - self._started, under_way))
 
-    def _move_bars(self, counts: Counts, under_way: Mapping[str, float]) -> None:
+    def _move_bars(self, counts: Counts, under_way: Parts) -> None:
         assert self._bars is not None
+        parts = parts_done(counts, under_way)
         for name, count in counts.items():
             if name not in self._tasks:
                 self._tasks[name] = self._bars.add_task(name, total=None, aside="")
             aside = f"{number(count['quarantined'])} set aside" if count["quarantined"] else ""
-            finished = count["items"] - count["to_run"] + _parts(name, count, under_way)
+            finished = count["items"] - count["to_run"] + parts[name]
             self._bars.update(
                 self._tasks[name], total=count["items"], completed=finished, aside=aside
             )
@@ -121,21 +120,15 @@ def _bars(console: "Console") -> "Progress":
     )
 
 
-def _parts(name: str, count: Mapping[str, int], under_way: Mapping[str, float]) -> float:
-    """How many of a step's unfinished items are done by parts."""
-    return min(under_way.get(name, 0.0), count["to_run"])
-
-
-def progress_line(counts: Counts, seconds: float, under_way: Mapping[str, float] = NOTHING) -> str:
+def progress_line(counts: Counts, seconds: float, under_way: Parts = NOTHING) -> str:
     """Write how far a run is on one line, for logs: unfinished steps, rate, time left.
 
     A step whose items take long tells parts of them: "strip 0/1 + 37%".
     """
-    parts = {name: _parts(name, count, under_way) for name, count in counts.items()}
-    begun = sum(parts.values())
+    parts = parts_done(counts, under_way)
     items = sum(count["items"] for count in counts.values())
     left = sum(count["to_run"] for count in counts.values())
-    done = sum(count["done"] for count in counts.values()) + begun
+    done = sum(count["done"] for count in counts.values()) + sum(parts.values())
     aside = sum(count["quarantined"] for count in counts.values())
     told = [
         f"{name} {number(count['items'] - count['to_run'])}/{number(count['items'])}"
@@ -146,8 +139,8 @@ def progress_line(counts: Counts, seconds: float, under_way: Mapping[str, float]
     rate = done / seconds if seconds > 0 else 0.0
     if rate >= 0.05:
         told.append(f"{rate:.1f} items/s")
-    if rate and left:
-        told.append(f"about {duration((left - begun) / rate)} left")
+    if left and (time_left := time_left_s(counts, rate, under_way)) is not None:
+        told.append(f"about {duration(time_left)} left")
     if aside:
         told.append(f"{plural(aside, 'item')} set aside")
     head = f"{time.strftime('%H:%M:%S')} {number(items - left)}/{number(items)}"

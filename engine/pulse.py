@@ -12,14 +12,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from engine.jobs import ChunkResult
+from engine.pace import Counts, time_left_s
 from engine.staging import write_whole
 
 PULSE = "pulse.json"
 METRICS = "metrics.prom"
 #: The rate is that of so many last seconds.
 WINDOW_S = 60.0
-
-Counts = Mapping[str, Mapping[str, int]]
 
 
 @dataclass(slots=True)
@@ -62,13 +61,12 @@ class Meter:
         """Take the pulse."""
         now = time.time() if now is None else now
         done = sum(count["done"] for count in counts.values())
-        left = sum(count["to_run"] for count in counts.values())
         self._moments.append((now, done))
         while len(self._moments) > 2 and now - self._moments[1][0] > WINDOW_S:
             self._moments.popleft()
         then, before = self._moments[0]
         rate = (done - before) / (now - then) if now > then else 0.0
-        return Pulse(now, counts, rate, left / rate if rate else None, dict(self._workers))
+        return Pulse(now, counts, rate, time_left_s(counts, rate), dict(self._workers))
 
 
 def write_pulse(run_dir: Path, pulse: Pulse) -> None:

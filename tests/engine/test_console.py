@@ -26,6 +26,14 @@ def test_a_line_tells_parts_of_long_items() -> None:
     assert "+" not in progress_line({"strip": strip}, 150.0)
 
 
+def test_nobody_knows_how_long_a_step_takes_that_has_not_begun() -> None:
+    later = {"items": 9, "done": 0, "cached": 0, "quarantined": 0, "skipped": 0, "to_run": 9}
+    line = progress_line({**COUNTS, "edited": later}, 10.0)
+    assert "edited 0/9" in line
+    assert "0.5 items/s" in line
+    assert "left" not in line
+
+
 def test_everything_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     with Screen() as screen:
         screen.say("[bold] is not markup")
