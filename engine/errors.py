@@ -5,6 +5,7 @@ WorkflowError            anything a user, a file or a machine can cause; carries
 +-- UsageError           the command line or a path given to it is wrong          (exit 2)
 +-- RunError             the run as a whole cannot go on                          (exit 1)
 +-- StoreError           the cache folder cannot be read or written               (exit 1)
+|   +-- PackError        a file of it is cut short, altered or of another version
 +-- OpError              an op broke its contract (wrong type, shape or count)
 |   +-- ShapeError       two values do not fit together
 +-- ItemError            one item cannot be done: it is quarantined with a reason
@@ -81,6 +82,10 @@ class RunError(WorkflowError):
 
 class StoreError(WorkflowError):
     """The cache folder cannot be read or written."""
+
+
+class PackError(StoreError):
+    """A file of a cache is cut short, altered, or of a version that is not known here."""
 
 
 class OpError(WorkflowError):

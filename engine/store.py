@@ -11,24 +11,31 @@ named by the digest of its table, so that an index can be rebuilt from the files
 
 import contextlib
 import hashlib
-import io
+import itertools
 import json
 import logging
 import mmap
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 from engine import staging
-from engine.errors import StoreError
+from engine.errors import PackError, StoreError
 from engine.records import Blob, Record
 
 FORMAT = 1
 #: Values of at least so many bytes are memory-mapped.
 MAPPED = 256 << 10
+#: The path of a pack below the root.
+PACK = re.compile(r"packs/([0-9a-f]{2})/\1[0-9a-f]{38}\.pack")
+#: A pack from elsewhere is verified and written in pieces of about so many bytes.
+PIECE = 8 << 20
 Buffer: TypeAlias = bytes | bytearray | memoryview
+#: Reads the bytes of a file from a place up to another, wherever the file is.
+Reader: TypeAlias = Callable[[int, int], bytes]
 
 _HEAD = b"LOOMPCK1"
 _TAIL = b"1KCPMOOL"
@@ -59,15 +66,24 @@ def open_store(root: Path) -> Path:
             )
             staging.write_whole(root / "CACHEDIR.TAG", [tag], root / "staging")
             staging.write_whole(mark, [f"{FORMAT}\n".encode()], root / "staging")
-        text = mark.read_text(encoding="utf-8", errors="replace").strip()
+        text = mark.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise _failure(root, "opened", error) from error
+    check_format(text, str(root))
+    return root
+
+
+def check_format(mark: str, where: str) -> None:
+    """Check what the file `format` of a store says.
+
+    Raises: StoreError when the store belongs to a newer version.
+    """
+    text = mark.strip()
     if not text.isdigit() or int(text) > FORMAT:
         raise StoreError(
-            f"the store in {root} has format '{text[:20]}', this version knows {FORMAT}: "
-            "update the program, or name another folder with --cache"
+            f"the store in {where} has format '{text[:20]}', this version knows {FORMAT}: "
+            "update the program, or name another one (--cache)"
         )
-    return root
 
 
 def write_pack(root: Path, entries: Sequence[tuple[Record, Mapping[str, Buffer]]]) -> list[Record]:
@@ -135,38 +151,134 @@ def _bytes_at(file: BinaryIO, blob: Blob) -> memoryview:
 def read_table(root: Path, pack: str) -> list[Record]:
     """The records of one pack, read from its end.
 
-    Raises: StoreError when the pack is missing, cut short, altered, or of a newer version.
+    Raises: PackError when it is cut short, altered, or of a newer version; StoreError when it
+    cannot be read.
     """
-    path = root / pack
     try:
-        with path.open("rb") as file:
-            return _table_of(file, os.fstat(file.fileno()).st_size, path, pack)
+        with opened(root, pack) as (read, length):
+            table = _table(read, length)
+    except OSError as error:
+        raise _failure(root, "read", error) from error
+    return _records(table, pack, root / pack)
+
+
+@contextlib.contextmanager
+def opened(root: Path, pack: str) -> Iterator[tuple[Reader, int]]:
+    """Give a reader of a pack in the store, and its length. Raises: OSError."""
+    with (root / pack).open("rb") as file:
+        number = file.fileno()
+        length = os.fstat(number).st_size
+        yield lambda start, end: os.pread(number, end - start, start), length
+
+
+def table_elsewhere(read: Reader, length: int, pack: str) -> list[Record]:
+    """The records of a pack that is not in a store yet.
+
+    Raises: PackError as `read_table` does, and whatever reading raises.
+    """
+    return _records(_table(read, length), pack, Path(pack))
+
+
+def take_in(root: Path, pack: str, length: int, read: Reader) -> list[Record]:
+    """Bring a pack from elsewhere into the store; give its records. Every byte is verified.
+
+    Raises: PackError when it is not sound; StoreError when the store cannot be written; whatever
+    reading raises, unless it is an OSError. Nothing is left behind.
+    """
+    table = _table(read, length)
+    records = _records(table, pack, Path(pack))
+    blobs = _blobs(records, length - len(table) - _FOOT, pack)
+    end = [table, len(table).to_bytes(8, "little") + _TAIL]
+
+    def parts() -> Iterator[Buffer]:
+        return itertools.chain([_HEAD], _verified(blobs, read, pack), end)
+
+    try:
+        staging.write_whole(root / pack, parts, root / "staging")
+    except OSError as error:
+        raise _failure(root, "written", error) from error
+    return records
+
+
+def verify_pack(root: Path, pack: str) -> None:
+    """Compare every byte of a pack with its digests.
+
+    Raises: PackError when it is not sound; StoreError when it cannot be read.
+    """
+    try:
+        with opened(root, pack) as (read, length):
+            table = _table(read, length)
+            blobs = _blobs(_records(table, pack, root / pack), length - len(table) - _FOOT, pack)
+            for _ in _verified(blobs, read, pack):
+                pass
     except OSError as error:
         raise _failure(root, "read", error) from error
 
 
-def read_table_bytes(content: bytes, pack: str) -> list[Record]:
-    """The records of a pack that is not in a store yet.
-
-    Raises: StoreError as `read_table` does.
-    """
-    return _table_of(io.BytesIO(content), len(content), Path(pack), pack)
-
-
-def _table_of(file: BinaryIO, length: int, path: Path, pack: str) -> list[Record]:
-    file.seek(max(0, length - _FOOT))
-    foot = file.read(_FOOT)
+def _table(read: Reader, length: int) -> bytes:
+    """The bytes of a pack's table; empty when there is none at its end."""
+    start = max(0, length - _FOOT)
+    foot = read(start, length)
     size = int.from_bytes(foot[:8], "little")
-    if foot[8:] != _TAIL or size > length - _FOOT - len(_HEAD):
-        raise StoreError(f"{path} is cut short or is no pack")
-    file.seek(length - _FOOT - size)
-    table = file.read(size)
+    if foot[8:] != _TAIL or size > start - len(_HEAD):
+        return b""
+    return read(start - size, start)
+
+
+def _records(table: bytes, pack: str, where: Path) -> list[Record]:
+    if not table:
+        raise PackError(f"{where} is cut short or is no pack")
     if pack_name(table) != pack:
-        raise StoreError(f"{path} is damaged")
-    content = json.loads(table)
-    if content["format"] != FORMAT:
-        raise StoreError(f"{path} has format {content['format']}, this version reads {FORMAT}")
-    return [from_row(row, pack) for row in content["records"]]
+        raise PackError(f"{where} is damaged")
+    try:
+        content = json.loads(table)
+        version = content["format"]
+        if version == FORMAT:
+            return [from_row(row, pack) for row in content["records"]]
+    except (ValueError, TypeError, KeyError) as error:
+        raise PackError(f"{where} is no pack") from error
+    raise PackError(f"{where} has format {version}, this version reads {FORMAT}")
+
+
+def _blobs(records: Sequence[Record], end: int, pack: str) -> list[Blob]:
+    """The payloads of a pack in the order in which they lie there, one right after the other.
+
+    Raises: PackError when they do not fill it up to its table.
+    """
+    place = len(_HEAD)
+    try:
+        blobs = sorted(
+            (blob for record in records for blob in record.ports.values()),
+            key=lambda blob: (blob.offset, blob.length),
+        )
+        for blob in blobs:
+            place = place + blob.length if blob.offset == place and blob.length >= 0 else -1
+    except TypeError as error:
+        raise PackError(f"{pack} is no pack") from error
+    if place != end:
+        raise PackError(f"{pack} is damaged")
+    return blobs
+
+
+def _verified(blobs: Sequence[Blob], read: Reader, pack: str) -> Iterator[bytes]:
+    """Yield the payloads of a pack in pieces of many, each compared with its digest.
+
+    Raises: PackError when one differs.
+    """
+    piece: list[Blob] = []
+    for i, blob in enumerate(blobs):
+        piece.append(blob)
+        start, end = piece[0].offset, blob.offset + blob.length
+        if end - start < PIECE and i + 1 < len(blobs):
+            continue
+        data = read(start, end)
+        for part in piece:
+            place = part.offset - start
+            found = hashlib.sha256(memoryview(data)[place : place + part.length])
+            if found.hexdigest() != part.digest:
+                raise PackError(f"{pack} is damaged")
+        yield data
+        piece = []
 
 
 def list_packs(root: Path) -> Iterator[tuple[str, int, float]]:

@@ -1,16 +1,13 @@
 """A cache on its way to another machine: its packs in one tar file, and back."""
 
 import os
-import re
 import tarfile
+from functools import partial
 from pathlib import Path
 
-from engine.errors import StoreError, UsageError
+from engine.errors import PackError, StoreError, UsageError
 from engine.index import Index
-from engine.staging import write_whole
-from engine.store import list_packs, read_table_bytes
-
-_NAME = re.compile(r"packs/([0-9a-f]{2})/\1[0-9a-f]{38}\.pack")
+from engine.store import PACK, list_packs, take_in
 
 
 def export_store(root: Path, file: Path) -> int:
@@ -40,7 +37,7 @@ def export_store(root: Path, file: Path) -> int:
 def import_store(root: Path, index: Index, file: Path) -> tuple[int, int]:
     """Take in the packs of a tar file; tell how many were new and how many were no packs.
 
-    Nothing of it is believed: names must be those of packs, and tables must match their names.
+    Nothing of it is believed: names must be those of packs, and match their content to the byte.
     Raises: UsageError when it is no tar file; StoreError when the store cannot be written.
     """
     new = refused = 0
@@ -48,18 +45,17 @@ def import_store(root: Path, index: Index, file: Path) -> tuple[int, int]:
         with tarfile.open(file) as tar:
             for member in tar:
                 source = tar.extractfile(member) if member.isfile() else None
-                if source is None or not _NAME.fullmatch(member.name):
+                if source is None or not PACK.fullmatch(member.name):
                     refused += 1
                     continue
                 if (root / member.name).exists():
                     continue
                 content = source.read()
                 try:
-                    read_table_bytes(content, member.name)
-                except StoreError:
+                    take_in(root, member.name, len(content), partial(_cut, content))
+                except PackError:
                     refused += 1
                     continue
-                write_whole(root / member.name, [content], root / "staging")
                 new += 1
     except tarfile.TarError as error:
         raise UsageError(f"{file} is no exported cache: {error}") from error
@@ -68,3 +64,7 @@ def import_store(root: Path, index: Index, file: Path) -> tuple[int, int]:
         raise StoreError(f"{told}: {error.strerror or error}") from error
     index.absorb()
     return new, refused
+
+
+def _cut(content: bytes, start: int, end: int) -> bytes:
+    return content[start:end]

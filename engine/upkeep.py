@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.bucket import Copied, export_packs, import_packs, is_url
 from engine.compaction import compact
 from engine.errors import UsageError
 from engine.index import Index
@@ -13,7 +14,7 @@ from engine.page import duration, number, plural, size_text
 from engine.store import default_root, open_store, sweep
 from engine.travel import export_store, import_store
 
-#: What can be done to a cache; the last two name a file.
+#: What can be done to a cache; the last two name a file or a URL.
 ACTIONS = ("stats", "gc", "verify", "rebuild", "export", "import")
 WITH_FILE = ACTIONS[-2:]
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
@@ -37,19 +38,22 @@ class Care:
 
 
 def look_after(
-    action: str, root: Path | None, max_size: str | None = None, file: Path | None = None
+    action: str, root: Path | None, max_size: str | None = None, where: str | Path | None = None
 ) -> Care:
     """Do one of ACTIONS on the cache in a folder (default: the user's).
 
+    `where` names a tar file, or a folder in an object store by its URL.
     Raises: UsageError for a size that is none, or a file that is missing or one too many;
-    StoreError when the cache cannot be used.
+    StoreError when the cache, or the place, cannot be used.
     """
-    if (file is not None) != (action in WITH_FILE):
-        raise UsageError(f"cache {action}: {'takes no' if file else 'needs a'} file")
+    if (where is not None) != (action in WITH_FILE):
+        raise UsageError(f"cache {action}: {'takes no' if where else 'needs a'} file or URL")
     folder = open_store((root or default_root()).absolute())
     with Index(folder) as index:
-        if file is not None:
-            return _travel(action, folder, index, file)
+        if is_url(where):
+            return _reach(action, folder, index, str(where))
+        if where is not None:
+            return _travel(action, folder, index, Path(where))
         if action == "gc":
             return _collect(folder, index, max_size)
         if action == "verify":
@@ -102,6 +106,32 @@ def _travel(action: str, folder: Path, index: Index, file: Path) -> Care:
     if refused:
         text += f"; {number(refused)} of the tar file's entries are no part of a sound cache"
     return Care({"packs": new, "refused": refused}, text, sound=not refused)
+
+
+def _reach(action: str, folder: Path, index: Index, url: str) -> Care:
+    """Copy the cache to a URL, or from there, as far as it is missing."""
+    if action == "export":
+        found = export_packs(folder, url)
+        text = f"sent {_amount(found)}; {number(found.before)} were there"
+        advice = "damaged here and not sent; `cache verify` forgets what is in them"
+    else:
+        found = import_packs(folder, index, url)
+        text = f"took in {_amount(found)}; nothing in {number(found.before)} others was missing"
+        advice = "not sound there, or not whole yet; if they stay so, delete them there"
+    if found.refused:
+        some = ", ".join(found.refused[:3]) + (", ..." if len(found.refused) > 3 else "")
+        text += f"\n{plural(len(found.refused), 'file')} {advice}: {some}"
+    numbers = {
+        "packs": found.packs,
+        "bytes": found.size,
+        "before": found.before,
+        "refused": len(found.refused),
+    }
+    return Care(numbers, text, sound=not found.refused)
+
+
+def _amount(copied: Copied) -> str:
+    return f"{plural(copied.packs, 'file')} ({size_text(copied.size)})"
 
 
 def _verify(index: Index) -> Care:

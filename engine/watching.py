@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from engine.flags import A_PATH, AS_JSON, CACHE, RUN_DIR, VERBOSE
+from engine.flags import AS_JSON, CACHE, RUN_DIR, VERBOSE
 
 
 @click.command()
@@ -63,18 +63,23 @@ def report(*, out: Path, **_: Any) -> int:
 @click.argument(
     "action", type=click.Choice(["stats", "gc", "verify", "rebuild", "export", "import"])
 )
-@click.argument("file", required=False, type=A_PATH)
+@click.argument("where", metavar="[FILE|URL]", required=False)
 @click.option("--max-size", metavar="SIZE", help="gc: keep at most this much, such as 20GB.")
 @CACHE
 @AS_JSON
 @VERBOSE
-def cache(*, action: str, file: Path | None, as_json: bool, **flags: Any) -> int:
+def cache(*, action: str, where: str | None, as_json: bool, **flags: Any) -> int:
     """Look after the cache: its size, what may go, whether it is sound, a new index.
 
     `export FILE` writes all of it to a tar file, `import FILE` takes one in.
+
+    `export URL` copies what is not there yet to a folder of an object store, `import URL` what is
+    not here yet: s3://bucket/cache, gs://..., file:///mnt/..., whatever fsspec knows; also while
+    runs go on. s3:// needs s3fs, gs:// gcsfs. Keys and addresses of services are read from where
+    those packages look.
     """
     from engine import upkeep
 
-    found = upkeep.look_after(action, flags["cache"], flags["max_size"], file)
+    found = upkeep.look_after(action, flags["cache"], flags["max_size"], where)
     print(json.dumps(found.as_json()) if as_json else found.as_text())
     return 0 if found.sound else 1

@@ -144,7 +144,7 @@ def test_looking_imports_no_torch(command: list[str]) -> None:
     code = (
         "import sys, run_workflow\n"
         f"code = run_workflow.main({command!r})\n"
-        "heavy = {'torch', 'PIL', 'distributed', 'dask'} & set(sys.modules)\n"
+        "heavy = {'torch', 'PIL', 'distributed', 'dask', 'fsspec'} & set(sys.modules)\n"
         "sys.exit(f'{code} {sorted(heavy)}' if code or heavy else 0)"
     )
     found = subprocess.run(

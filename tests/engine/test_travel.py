@@ -30,10 +30,10 @@ def packed(file: Path, **entries: bytes) -> Path:
 def test_there_and_back(tmp_path: Path) -> None:
     records = filled(tmp_path / "here")
     file = tmp_path / "cache.tar"
-    assert look_after("export", tmp_path / "here", file=file).numbers == {"packs": 1}
+    assert look_after("export", tmp_path / "here", where=file).numbers == {"packs": 1}
     there = tmp_path / "there"
     for new in (1, 0):
-        care = look_after("import", there, file=file)
+        care = look_after("import", there, where=file)
         assert (care.numbers, care.sound) == ({"packs": new, "refused": 0}, True)
     with Index(there) as index:
         found = index.lookup(["a", "b"])
@@ -54,7 +54,7 @@ def test_only_sound_packs_come_in(tmp_path: Path) -> None:
         f"packs/00/{'0' * 40}.pack": content,
     }
     file = packed(tmp_path / "bad.tar", **entries)
-    care = look_after("import", tmp_path / "there", file=file)
+    care = look_after("import", tmp_path / "there", where=file)
     assert (care.numbers, care.sound) == ({"packs": 0, "refused": len(entries)}, False)
     assert not list((tmp_path / "there").rglob("*.pack"))
     assert not (tmp_path / "outside.pack").exists()
@@ -65,10 +65,10 @@ def test_mistakes_are_said(tmp_path: Path) -> None:
     file = tmp_path / "no.tar"
     file.write_text("not a tar file")
     with pytest.raises(UsageError, match="is there already"):
-        look_after("export", tmp_path / "here", file=file)
+        look_after("export", tmp_path / "here", where=file)
     with pytest.raises(UsageError, match="no exported cache"):
-        look_after("import", tmp_path / "here", file=file)
-    with pytest.raises(UsageError, match="needs a file"):
+        look_after("import", tmp_path / "here", where=file)
+    with pytest.raises(UsageError, match="needs a file or URL"):
         look_after("import", tmp_path / "here")
     with pytest.raises(UsageError, match="takes no file"):
-        look_after("stats", tmp_path / "here", file=file)
+        look_after("stats", tmp_path / "here", where=file)
