@@ -41,7 +41,7 @@ class Workers:
 def planned_slots(spec: ClusterSpec) -> int:
     """How many chunks will run at a time, as far as that is known before anything starts."""
     if spec.elsewhere:  # a guess that only sets the size of the first chunks
-        return spec.hire.count if spec.hire else 4
+        return spec.hire.workers if spec.hire else 4
     if spec.gpus:
         return len(gpu_numbers(spec.gpus))
     return cpu_count() if spec.workers is None else max(1, spec.workers)

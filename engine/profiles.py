@@ -16,7 +16,10 @@ PROFILES: Mapping[str, tuple[str, ...]] = {
     "local": ("workers", "memory"),
     "gpu": ("gpus",),
     "scheduler": ("address", "gpus", "tls"),
-    "ssh": ("hosts", "workers", "folder", "python", "gpus"),
+    "ssh": (
+        *("hosts", "workers", "cpus", "gpus", "interface", "python", "folder"),
+        *("username", "port", "key", "known_hosts"),
+    ),
     "slurm": (
         *("workers", "memory", "cpus", "gpus", "queue", "account", "walltime"),
         *("directives", "prologue", "interface", "python"),
@@ -31,6 +34,7 @@ class Hire:
     """Workers that the driver starts elsewhere: `count` on each host, or as jobs of a queue.
 
     Lines of `prologue` run in a job before its worker; `directives` are lines for the queue.
+    `key` and `known_hosts` are files; what SSH is not told it looks up where it always does.
     """
 
     kind: Kind
@@ -47,6 +51,15 @@ class Hire:
     interface: str = ""
     python: str = ""
     folder: str = ""
+    username: str = ""
+    port: int = 0
+    key: str = ""
+    known_hosts: str = ""
+
+    @property
+    def workers(self) -> int:
+        """How many workers there will be in all."""
+        return self.count * max(1, len(self.hosts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +144,7 @@ def _cluster(entry: Entry, folder: Path) -> ClusterSpec:
         ca, cert, key = (_file(tls[name], folder) if name in tls else "" for name in TLS)
         where = _at(address, folder)
         return ClusterSpec(gpus=gpus, scheduler=where, tls_ca=ca, tls_cert=cert, tls_key=key)
-    return ClusterSpec(gpus=gpus, hire=_hire(kind, parts))
+    return ClusterSpec(gpus=gpus, hire=_hire(kind, parts, folder))
 
 
 def _kind(entry: Entry) -> str | None:
@@ -147,15 +160,18 @@ def _gpus(entry: Entry | None, kind: str) -> str:
     return "all" if maybe(entry, lambda e: e.integer(0, 1)) else ""
 
 
-def _hire(kind: str, parts: Mapping[str, Entry]) -> Hire:
+def _hire(kind: str, parts: Mapping[str, Entry], folder: Path) -> Hire:
     """Read what is to be started elsewhere."""
-    texts = ("queue", "account", "walltime", "interface", "python", "folder")
+    texts = ("queue", "account", "walltime", "interface", "python", "folder", "username")
     lists = ("hosts", "directives", "prologue")
     given: dict[str, Any] = {key: parts[key].text() or "" for key in texts if key in parts}
     given |= {key: parts[key].texts() for key in lists if key in parts}
+    given |= {key: _file(parts[key], folder) for key in ("key", "known_hosts") if key in parts}
     given["gpus"] = int(bool(_gpus(parts.get("gpus"), kind)))
     if "cpus" in parts:
         given["cpus"] = parts["cpus"].integer(1) or 1
+    if "port" in parts:
+        given["port"] = parts["port"].integer(1, 65535) or 0
     if "memory" in parts:
         given["memory_bytes"] = parts["memory"].size() or 0
     count = maybe(parts.get("workers"), lambda e: e.integer(1)) or 1

@@ -5,13 +5,15 @@ one thread each, because a chunk may end its process.
 """
 
 import importlib.util
+import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import RunError, UsageError
+from engine.errors import RunError, UsageError, WorkflowError
 from engine.local import MALLOC, worker_threads
 from engine.profiles import ClusterSpec, Hire
 from engine.supply import DEVICE_VARIABLE
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
 
 #: Seconds that a queue may take to start the first worker.
 QUEUE_S = 24 * 3600.0
+#: Seconds that a host may take to answer.
+CONNECT_S = 60
+#: Seconds without work after which a scheduler on a host ends, and its workers: whoever started
+#: them cannot be asked.
+IDLE_S = 3600
 #: Of a job's memory, what its worker may allocate; the rest is for its nanny and the libraries.
 OWN_SHARE = 0.9
 
@@ -41,11 +48,14 @@ def open_hired(spec: ClusterSpec, scratch: Path) -> Iterator["Client"]:
         "distributed.comm.timeouts.connect": "60s",
     }
     scratch.mkdir(parents=True, exist_ok=True)
-    with dask.config.set(settings):
+    with dask.config.set(settings), _listening() as said:
         try:
             cluster = _slurm(spec.hire, scratch) if spec.hire.kind == "slurm" else _ssh(spec.hire)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise RunError(f"{spec.name} cannot be started: {error}") from error
+        except WorkflowError:
+            raise
+        except Exception as error:  # asyncssh's are of no common kind, and Dask's are bare
+            told = "; it said: " + " / ".join(said) if said else ""
+            raise RunError(f"{spec.name} cannot be started: {error}{told}") from error
         with (
             cluster,
             Client(cluster, set_as_default=False) as client,  # type: ignore[no-untyped-call]
@@ -55,6 +65,23 @@ def open_hired(spec: ClusterSpec, scratch: Path) -> Iterator["Client"]:
             except TimeoutError as error:
                 raise RunError(f"none of {spec.name} came within a day") from error
             yield client
+
+
+@contextmanager
+def _listening() -> Iterator[Sequence[str]]:
+    """Give the last lines that processes started by SSH have said, as they say them."""
+    said: deque[str] = deque(maxlen=3)
+    logger = logging.getLogger("distributed.deploy.ssh")
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield said
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def _slurm(hire: Hire, logs: Path) -> Any:
@@ -68,11 +95,27 @@ def _slurm(hire: Hire, logs: Path) -> Any:
 
 
 def _ssh(hire: Hire) -> Any:
-    from distributed import SSHCluster
+    """Start scheduler and workers on hosts; should this process be killed, they end by themselves.
+
+    What is set here travels to the hosts with the configuration of Dask.
+    """
+    import dask
+    from distributed import SpecCluster
+    from distributed.deploy.ssh import Scheduler, Worker
 
     if importlib.util.find_spec("asyncssh") is None:
-        raise UsageError("SSH needs asyncssh: pip install asyncssh")
-    return SSHCluster(**ssh_options(hire))
+        raise UsageError("SSH needs asyncssh: pip install 'latentloom[ssh]'")
+    scheduler, workers = ssh_options(hire)
+    settings = {
+        "distributed.nanny.pre-spawn-environ": environment(hire),
+        "distributed.scheduler.idle-timeout": f"{IDLE_S}s",
+    }
+    with dask.config.set(settings):
+        return SpecCluster(  # type: ignore[no-untyped-call]
+            workers={i: {"cls": Worker, "options": each} for i, each in enumerate(workers)},
+            scheduler={"cls": Scheduler, "options": scheduler},
+            name="SSHCluster",
+        )
 
 
 def slurm_options(hire: Hire, logs: Path) -> dict[str, Any]:
@@ -95,17 +138,33 @@ def slurm_options(hire: Hire, logs: Path) -> dict[str, Any]:
     return options | {name: value for name, value in named.items() if value}
 
 
-def ssh_options(hire: Hire) -> dict[str, Any]:
-    """What Dask's SSH cluster is told: the first host has the scheduler too."""
+def ssh_options(hire: Hire) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What Dask is told of the scheduler, which is on the first host, and of the workers.
+
+    Those of one host are started together; where each has a GPU, one by one.
+    """
     assert hire.hosts
-    worker: dict[str, Any] = {"nthreads": 1, "n_workers": hire.count}
-    if hire.folder:
-        worker["local_directory"] = hire.folder
-    return {
-        "hosts": [hire.hosts[0], *hire.hosts],
-        "worker_options": worker,
+    connect = {"username": hire.username, "port": hire.port, "known_hosts": hire.known_hosts}
+    options = {name: value for name, value in connect.items() if value}
+    if hire.key:
+        options["client_keys"] = [hire.key]
+    shared: dict[str, Any] = {
+        "connect_options": {**options, "connect_timeout": CONNECT_S},
         "remote_python": hire.python or None,
     }
+    where = {"interface": hire.interface} if hire.interface else {}
+    kwargs: dict[str, Any] = {"nthreads": 1, **where}
+    if hire.folder:
+        kwargs["local_directory"] = hire.folder
+    each: list[dict[str, Any]] = [{"n_workers": hire.count}]
+    if hire.gpus:
+        each = [{"env": {"CUDA_VISIBLE_DEVICES": str(number)}} for number in range(hire.count)]
+    workers = [
+        {"address": host, "kwargs": {**kwargs, **more}, **shared}
+        for host in hire.hosts
+        for more in each
+    ]
+    return {"address": hire.hosts[0], "kwargs": where, **shared}, workers
 
 
 def environment(hire: Hire) -> Mapping[str, str]:
@@ -113,5 +172,7 @@ def environment(hire: Hire) -> Mapping[str, str]:
     threads = worker_threads(hire.cpus)
     if hire.gpus:
         return {**MALLOC, **threads, DEVICE_VARIABLE: "cuda:0"}
+    if hire.kind == "ssh":
+        return {**MALLOC, **threads, DEVICE_VARIABLE: "cpu"}
     limit = str(int(hire.memory_bytes * OWN_SHARE))
     return {**MALLOC, **threads, DEVICE_VARIABLE: "cpu", MEMORY_VARIABLE: limit}

@@ -40,6 +40,13 @@ def test_jobs_of_a_queue_and_hosts(tmp_path: Path) -> None:
     assert found == ClusterSpec(gpus="all", hire=hire)
     found = profile(tmp_path, "{kind: ssh, hosts: [a, b], workers: 2}")
     assert found.hire == Hire("ssh", 2, hosts=("a", "b"))
+    (tmp_path / "id").touch()
+    text = "{kind: ssh, hosts: [a], username: me, port: 2222, key: id, known_hosts: id, cpus: 2}"
+    mine = str(tmp_path / "id")
+    hire = Hire(
+        "ssh", 1, hosts=("a",), cpus=2, username="me", port=2222, key=mine, known_hosts=mine
+    )
+    assert profile(tmp_path, text).hire == hire
 
 
 @pytest.mark.parametrize(
@@ -52,6 +59,9 @@ def test_jobs_of_a_queue_and_hosts(tmp_path: Path) -> None:
         ("{kind: local, workers: none}", "must be a whole number of at least 1"),
         ("{kind: scheduler}", "'address' is missing"),
         ("{kind: scheduler, address: a, tls: {ca: x, cert: y, key: z}}", "there is no file 'x'"),
+        ("{kind: ssh, hosts: [a], key: none}", "there is no file 'none'"),
+        ("{kind: ssh, hosts: [a], port: 70000}", "must be a whole number"),
+        ("{kind: ssh, hosts: [a], queue: x}", "unknown key 'queue'"),
         ("[]", "must be a mapping"),
     ],
 )

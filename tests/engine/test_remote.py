@@ -46,18 +46,35 @@ def test_a_job_with_a_gpu_asks_for_one(tmp_path: Path) -> None:
 
 
 def test_the_first_host_has_the_scheduler_too() -> None:
-    told = ssh_options(Hire("ssh", 2, hosts=("a", "b"), folder="/scratch"))
-    assert told["hosts"] == ["a", "a", "b"]
-    expected = {"nthreads": 1, "n_workers": 2, "local_directory": "/scratch"}
-    assert told["worker_options"] == expected
+    hire = Hire("ssh", 2, hosts=("a", "b"), folder="/scratch", username="me", key="/k", cpus=3)
+    scheduler, workers = ssh_options(hire)
+    connect = {"username": "me", "client_keys": ["/k"], "connect_timeout": 60}
+    shared = {"connect_options": connect, "remote_python": None}
+    assert scheduler == {"address": "a", "kwargs": {}, **shared}
+    kwargs = {"nthreads": 1, "n_workers": 2, "local_directory": "/scratch"}
+    assert workers == [{"address": host, "kwargs": kwargs, **shared} for host in "ab"]
+    assert environment(hire)["OMP_NUM_THREADS"] == "3"
+    assert planned_slots(ClusterSpec(hire=hire)) == 4
 
 
-def test_a_missing_package_is_named(tmp_path: Path) -> None:
-    try:
-        import asyncssh  # type: ignore[import-not-found]  # noqa: F401
-    except ImportError:
-        spec = ClusterSpec(hire=Hire("ssh", 1, hosts=("a",)))
-        with pytest.raises(UsageError, match="pip install asyncssh"), open_workers(spec, tmp_path):
+def test_each_worker_of_a_host_has_a_gpu_of_its_own() -> None:
+    hire = Hire("ssh", 2, hosts=("a", "b"), gpus=1, interface="ib0")
+    scheduler, workers = ssh_options(hire)
+    assert scheduler["kwargs"] == {"interface": "ib0"}
+    told = [(each["address"], each["kwargs"]["env"]["CUDA_VISIBLE_DEVICES"]) for each in workers]
+    assert told == [("a", "0"), ("a", "1"), ("b", "0"), ("b", "1")]
+    assert environment(hire)["LATENTLOOM_DEVICE"] == "cuda:0"
+
+
+def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package, hire in (
+        ("asyncssh", Hire("ssh", 1, hosts=("a",))),
+        ("dask_jobqueue", Hire("slurm", 1)),
+    ):
+        monkeypatch.setitem(sys.modules, package, None)
+        spec = ClusterSpec(hire=hire)
+        needed = rf"needs .*: pip install 'latentloom\[{hire.kind}\]'"
+        with pytest.raises(UsageError, match=needed), open_workers(spec, tmp_path):
             pytest.fail("nothing can be started")
 
 
@@ -78,6 +95,6 @@ def test_jobs_of_a_queue_do_the_work_and_end_with_the_run(
     with open_workers(ClusterSpec(hire=hire), tmp_path / "run", [shared]) as workers:
         found = psutil.Process(workers.submit(os.getpid).result(60))
         assert found.pid != os.getpid()
-        assert workers.submit(os.environ.get, "OMP_NUM_THREADS").result(60) == "1"
+        assert workers.submit(os.getenv, "OMP_NUM_THREADS").result(60) == "1"
     assert psutil.wait_procs([found], 30)[1] == []
     assert list(shared.iterdir()) == []
