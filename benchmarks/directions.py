@@ -126,6 +126,51 @@ def conditions(count: int) -> None:
         )
 
 
+def success(count: int) -> None:
+    """How often an edit of 2 deviations brings a code across, and what a condition still lets by.
+
+    Across: from one side of the attribute's median to the side that is meant, up and down. The
+    condition is the attribute that the edit, left alone, moves most; its leak is the mean move of
+    that over the mean move of what is meant, in deviations.
+    """
+    generator, net = network(MODEL), companions.features(MODEL)
+    folder = locate(MODEL, "generator").parent / "directions"
+    judge = reader(generator, net)
+    w = draw_codes(generator, count, 78)
+    before = judge.read(w, "w")
+    middle = before.median(0).values
+    for name in (*NAMES, "age"):
+        k = judge.attributes.index(name)
+        used = load_direction(folder / f"{name}.safetensors")
+
+        def moved(*held: StoredDirection, used: StoredDirection = used) -> list["Tensor"]:
+            ends = [move(generator, w, "w", [(used, x)], conditions=held)[0] for x in (2.0, -2.0)]
+            return [judge.read(end, "w") for end in ends]
+
+        up, down = moved()
+        change = (up - down).mean(0) / judge.scale
+        other = max((i for i in range(len(change)) if i != k), key=lambda i: abs(float(change[i])))
+        held = load_direction(folder / f"{judge.attributes[other]}.safetensors")
+        kept_up, kept_down = moved(held)
+        kept = (kept_up - kept_down).mean(0) / judge.scale
+        low, high = before[:, k] < middle[k], before[:, k] > middle[k]
+        across = [
+            (end[low, k] > middle[k], back[high, k] < middle[k])
+            for end, back in ((up, down), (kept_up, kept_down))
+        ]
+        alone, with_it = (float(torch.cat(each).float().mean()) for each in across)
+        tell(
+            "success",
+            direction=name,
+            codes=count,
+            across=round(alone, 4),
+            across_with=round(with_it, 4),
+            condition=judge.attributes[other],
+            leak=round(abs(float(change[other] / change[k])), 4),
+            leak_with=round(abs(float(kept[other] / kept[k])), 4),
+        )
+
+
 def flows(codes: int, count: int, steps: int) -> None:
     """What a step of one deviation drags along: by a flow, and straight, from the same labels."""
     generator, net = network(MODEL), companions.features(MODEL)
@@ -162,6 +207,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--counts", type=int, nargs="*", default=[100, 1000, 10_000])
     parser.add_argument("--pictures", type=int, default=16)
+    parser.add_argument("--edited", type=int, default=400, help="codes whose edits are counted")
     parser.add_argument("--flow-codes", type=int, default=10_000)
     parser.add_argument("--flow-steps", type=int, default=2000)
     asked = parser.parse_args()
@@ -169,6 +215,7 @@ def main() -> None:
     speed()
     cosines(asked.counts)
     conditions(asked.pictures)
+    success(asked.edited)
     flows(asked.flow_codes, asked.pictures, asked.flow_steps)
 
 

@@ -54,6 +54,23 @@ def conditions() -> str:
     return table(head, rows)
 
 
+def success() -> str:
+    """How often edits bring codes across, and what a condition still lets by."""
+    rows = [
+        (
+            line["direction"],
+            f"{line['across']:.1%}",
+            line["condition"],
+            f"{line['leak']:.1%}",
+            f"{line['leak_with']:.1%}",
+            f"{line['across_with']:.1%}",
+        )
+        for line in lines("directions", "success")
+    ]
+    head = ("direction", "across", "condition", "its leak", "with the condition", "across with it")
+    return table(head, rows)
+
+
 def flow() -> str:
     """What a step drags along, by a flow and straight."""
     rows = [
@@ -143,6 +160,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "costs": costs,
     "cosines": cosines,
     "conditions": conditions,
+    "success": success,
     "flow": flow,
     "components": components,
     "channels": channels,

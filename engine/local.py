@@ -87,6 +87,9 @@ def open_local(spec: ClusterSpec, scratch: Path) -> Iterator["Client"]:
         "distributed.worker.daemon": True,
         "distributed.deploy.lost-worker-timeout": "120s",  # restarting takes its time
         "distributed.comm.timeouts.connect": "60s",
+        # Looking at itself fifty times a second costs a worker two percent of its processor.
+        "distributed.admin.tick.interval": "500ms",
+        "distributed.admin.system-monitor.interval": "5s",
         "distributed.admin.system-monitor.gil.enabled": False,
         "distributed.worker.profile.enabled": False,
     }
