@@ -163,13 +163,21 @@ def is_finite(value: Value) -> bool:
     return not tensor_fields(kind) or all(finite(value))
 
 
-def find_function(op: OpSpec) -> Callable[..., object]:
-    """Find an op's function in this process.
+def find_function(op: OpSpec, name: str = "") -> Callable[..., object]:
+    """Find an op's function in this process, or another one of its module.
 
     Raises: OpError when a user's file is no longer what it was when the run was planned.
     """
     module = own_module(op) if op.source_path else importlib.import_module(op.module)
-    return cast(Callable[..., object], getattr(module, op.function))
+    return cast(Callable[..., object], getattr(module, name or op.function))
+
+
+def least_side(op: OpSpec, settings: Mapping[str, Any]) -> int:
+    """The least side in pixels that an op needs photos to have; 0 when it wants all of them."""
+    if not op.options.draft:
+        return 0
+    defaults = {spec.name: spec.default for spec in op.settings}
+    return cast(int, find_function(op, op.options.draft)({**defaults, **settings}))
 
 
 def model_network(step: Step, slot: str, device: str) -> Network | None:

@@ -14,7 +14,7 @@ from engine.cluster import CUT_OFF, Workers, has_died, is_cut_off
 from engine.dag import SourceItem
 from engine.errors import Reason, RunError, StoreError, WorkflowError
 from engine.examine import Blocked
-from engine.hands import BegunBeforeError, forget, has_begun, read_grip
+from engine.hands import BegunBeforeError, Grip, forget, has_begun, read_grip, recall
 from engine.inputs import content_digest
 from engine.jobs import Chunk, ChunkResult, Outcome, Program
 from engine.photos import unreadable
@@ -22,6 +22,7 @@ from engine.plan import Board
 from engine.retries import Tries, cause_of_death, is_passing, left_done, without
 from engine.signals import Interrupts
 from engine.store import read_table
+from engine.stragglers import Stragglers, own_part
 from engine.task import pack, run_packed, unpack
 
 #: Chunks in flight per worker: one that runs and one that waits for it.
@@ -82,6 +83,7 @@ class Dispatch:
         self._packed = pack(program)
         self._done: SimpleQueue[tuple[str, Future[Any]]] = SimpleQueue()
         self._flight = _Flight()
+        self._stragglers = Stragglers(program.run_dir)
         self._serial = itertools.count()
         self._deaths = 0
         self._without_workers: float | None = None
@@ -118,6 +120,7 @@ class Dispatch:
             raise RunError("nothing is under way and something is left: this is a defect")
         self._wait()
         self._resume_paused()
+        self._relieve()
         self._tell()
         return True
 
@@ -194,7 +197,7 @@ class Dispatch:
         if error is None:
             result: ChunkResult = unpack(packed)
             forget(self.program.run_dir, chunk.id)
-            self._accept(chunk, result)
+            self._accept(chunk, own_part(result, chunk))
         elif has_died(error) or isinstance(error, BegunBeforeError):
             self._bury(chunk)
         elif is_cut_off(error):
@@ -243,9 +246,7 @@ class Dispatch:
         self._deaths += not grip.held
         if self._deaths > MOST_DEATHS:
             raise RunError("workers keep dying between items; see dask.log in the run folder")
-        root = Path(self.program.store_root)
-        records = [record for name in grip.packs for record in read_table(root, name)]
-        partial = left_done(chunk, records)
+        partial = self._packed_so_far(chunk, grip)
         self.hooks.absorb(chunk, partial)
         self.board.settle(partial)
         cause = cause_of_death(grip)
@@ -257,6 +258,29 @@ class Dispatch:
             reason: Reason = "timeout" if grip.overdue else "worker_died"
             self.board.fail(item, reason, cause, grip.trace)
         self.board.requeue(chunk, suspects)
+
+    def _packed_so_far(self, chunk: Chunk, grip: Grip) -> ChunkResult:
+        """What a worker has stored of a chunk that it has not finished."""
+        root = Path(self.program.store_root)
+        records = [record for name in grip.packs for record in read_table(root, name)]
+        return left_done(chunk, records)
+
+    def _relieve(self) -> None:
+        """Give away what waits behind a slow item: its neighbours need not."""
+        if self._interrupts.draining or self._workers is None:
+            return
+        for chunk in list(self._stragglers.among(self._flight.chunks.values())):
+            grip = read_grip(self.program.run_dir, chunk.id)
+            if grip is None or not grip.held or self._workers.slots() < 2:
+                continue
+            known = self._packed_so_far(chunk, grip)
+            self.hooks.absorb(chunk, known)
+            left = self.board.split(chunk, grip.held, known)
+            if left is not None:
+                self._flight.chunks[chunk.id] = left
+                recall(self.program.run_dir, chunk.id, [job.id for job in left.jobs])
+                held = [list(item) for item in sorted(grip.held)]
+                self.hooks.event("relieved", {"chunk": chunk.id, "slow": held})
 
     def _look_for_workers(self) -> None:
         """Give up when a cluster has had no worker for minutes."""

@@ -3,14 +3,17 @@
 A worker can die in the middle of anything: a segfault in a decoder, the kernel's out-of-memory
 killer, an op that never returns. Before it touches items it appends their numbers to a file in the
 run folder; after each flush it appends the pack it wrote. Whoever finds the body reads the file:
-packs are kept, the items that were held are to blame, everything else is innocent. Ops that take
+packs are kept, the items that were held are to blame, everything else is innocent. Threads that
+read and write beside the ops hold items of their own, so there may be several. Ops that take
 minutes for one item say how far they are; a file beside the journal holds the last word, written
 anew at most twice a second, and the driver looks at it when it moves its bars.
 """
 
 import faulthandler
+import itertools
 import json
 import os
+import threading
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -55,12 +58,18 @@ class Hands:
     Raises: BegunBeforeError.
     """
 
-    __slots__ = ("_advanced", "_guard", "_held", "_journal", "_share", "_trace")
+    __slots__ = (
+        *("_advanced", "_deadlines", "_guard", "_held", "_journal", "_lock"),
+        *("_recall", "_serial", "_share", "_trace"),
+    )
 
     def __init__(self, run_dir: str, chunk: str, *, guard: bool) -> None:
-        journal, trace, self._share = _paths(run_dir, chunk)
+        journal, trace, self._share, self._recall = _paths(run_dir, chunk)
         self._held: tuple[str, int] = ("", 0)
         self._advanced: float | None = None
+        self._serial = itertools.count()
+        self._deadlines: dict[int, float] = {}
+        self._lock = threading.Lock()
         journal.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         try:
@@ -77,15 +86,22 @@ class Hands:
         os.write(self._journal, (json.dumps(line) + "\n").encode())
 
     @contextmanager
-    def holding(self, step: str, numbers: Collection[int]) -> Iterator[None]:
-        """Hold items of a step: if the process dies meanwhile, they are to blame."""
-        self._append({"step": step, "numbers": list(numbers)})
-        self._held = (step, len(numbers))
+    def holding(
+        self, step: str, numbers: Collection[int], *, beside: bool = False
+    ) -> Iterator[None]:
+        """Hold items of a step: if the process dies meanwhile, they are to blame.
+
+        `beside`: held by another thread than the one that calls ops.
+        """
+        grip = next(self._serial)
+        self._append({"grip": grip, "step": step, "numbers": list(numbers)})
+        if not beside:
+            self._held = (step, len(numbers))
         try:
             yield
         finally:
-            self._append({"free": True})
-            if self._advanced is not None:
+            self._append({"free": grip})
+            if not beside and self._advanced is not None:
                 self._advanced = None
                 self._share.unlink(missing_ok=True)
 
@@ -108,11 +124,31 @@ class Hands:
         if not self._guard or seconds is None:
             yield
             return
-        faulthandler.dump_traceback_later(seconds, exit=True, file=self._trace)
+        mark = next(self._serial)
+        with self._lock:
+            self._deadlines[mark] = time.monotonic() + seconds
+            self._arm()
         try:
             yield
         finally:
+            with self._lock:
+                del self._deadlines[mark]
+                self._arm()
+
+    def _arm(self) -> None:
+        """Set the one watchdog of the process to the nearest deadline."""
+        if not self._deadlines:
             faulthandler.cancel_dump_traceback_later()
+            return
+        left = min(self._deadlines.values()) - time.monotonic()
+        faulthandler.dump_traceback_later(max(left, 0.001), exit=True, file=self._trace)
+
+    def left(self) -> frozenset[ItemId] | None:
+        """The items that are still this worker's own; None when all of them are."""
+        with suppress(OSError, ValueError):
+            told = json.loads(self._recall.read_text())
+            return frozenset((step, number) for step, number in told)
+        return None
 
     def packed(self, pack: str) -> None:
         """Note that a pack is complete in the store."""
@@ -126,9 +162,31 @@ class Hands:
         os.close(self._trace)
 
 
-def _paths(run_dir: str, chunk: str) -> tuple[Path, Path, Path]:
+def _paths(run_dir: str, chunk: str) -> tuple[Path, Path, Path, Path]:
+    """Journal, trace, how far it is, and what is left to it."""
     folder = Path(run_dir) / "hands"
-    return folder / f"{chunk}.jsonl", folder / f"{chunk}.trace", folder / f"{chunk}.share"
+    names = (f"{chunk}.{ending}" for ending in ("jsonl", "trace", "share", "left"))
+    journal, trace, share, left = (folder / name for name in names)
+    return journal, trace, share, left
+
+
+def recall(run_dir: str, chunk: str, left: Collection[ItemId]) -> None:
+    """Take all but some items of a chunk from the worker that has it in hands.
+
+    It notices between two batches. Raises: OSError.
+    """
+    path = _paths(run_dir, chunk)[3]
+    fresh = path.with_suffix(".newleft")
+    fresh.write_text(json.dumps(sorted(left)))
+    fresh.replace(path)
+
+
+def journal_size(run_dir: str, chunk: str) -> int:
+    """Bytes of a chunk's journal, 0 when nobody has begun it."""
+    try:
+        return _paths(run_dir, chunk)[0].stat().st_size
+    except OSError:
+        return 0
 
 
 def under_way(run_dir: Path) -> dict[str, float]:
@@ -149,12 +207,12 @@ def has_begun(run_dir: str, chunk: str) -> bool:
 
 def read_grip(run_dir: str, chunk: str) -> Grip | None:
     """Read what a dead worker left of a chunk; None when it had not begun."""
-    journal, trace, _ = _paths(run_dir, chunk)
+    journal, trace, *_ = _paths(run_dir, chunk)
     try:
         lines = journal.read_text().splitlines()
     except FileNotFoundError:
         return None
-    held: frozenset[ItemId] = frozenset()
+    held: dict[int, frozenset[ItemId]] = {}
     packs = []
     for line in lines:
         try:
@@ -163,11 +221,12 @@ def read_grip(run_dir: str, chunk: str) -> Grip | None:
             continue
         if "pack" in entry:
             packs.append(str(entry["pack"]))
+        elif "free" in entry:
+            held.pop(entry["free"], None)
         else:
-            numbers = entry.get("numbers", ())
-            held = frozenset((entry["step"], n) for n in numbers)
+            held[entry["grip"]] = frozenset((entry["step"], n) for n in entry["numbers"])
     text = trace.read_text(errors="replace") if trace.exists() else ""
-    return Grip(held, tuple(packs), text.strip())
+    return Grip(frozenset().union(*held.values()), tuple(packs), text.strip())
 
 
 def forget(run_dir: str, chunk: str) -> None:

@@ -100,7 +100,10 @@ class Export:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """One Dask task: jobs in topological order of their steps, then files to write."""
+    """One Dask task: jobs, each after those that it reads, and files to write.
+
+    One that was `split` has less to do than the worker was given that has it in hands.
+    """
 
     id: str
     segment: str
@@ -108,6 +111,7 @@ class Chunk:
     exports: tuple[Export, ...]
     home: tuple[int, ...] = ()  # the slice of the segment's home axis
     stored: frozenset[str] = frozenset()  # steps whose results go to the store
+    split: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +153,7 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class ChunkResult:
-    """What a worker returns for a chunk."""
+    """What a worker returns for a chunk. Of its `seconds`, ops took `computing`."""
 
     chunk: str
     outcomes: tuple[Outcome, ...]
@@ -158,6 +162,7 @@ class ChunkResult:
     failed_exports: tuple[tuple[Export, str], ...] = ()  # with the message
     worker: str = ""
     seconds: float = 0.0
+    computing: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

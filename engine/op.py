@@ -138,6 +138,7 @@ class OpOptions:
     endless: bool
     needs: tuple[Needs, ...] = ()
     check: str = ""
+    draft: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +188,7 @@ def op(  # noqa: PLR0913 (what can be said of an op is said here)
     endless: bool = False,
     needs: Sequence[Needs] = (),
     check: Callable[..., object] | None = None,
+    draft: Callable[..., int] | None = None,
 ) -> Callable[[F], F]:
     """Mark a function as an op.
 
@@ -199,6 +201,8 @@ def op(  # noqa: PLR0913 (what can be said of an op is said here)
     needs: optional packages it cannot do without.
     check: a function of its module that judges settings before a run, as `engine.early` asks it:
       (settings, resolution of each model slot) -> pairs of a setting and what is wrong with it.
+    draft: a function of its module, settings -> the least side in pixels that it needs a photo to
+      have: larger JPEGs come decoded at a half, a quarter or an eighth of their size.
     Raises: TypeError without a version, as by a bare `@op`.
     """
     if bare is not None or version < 1:
@@ -206,8 +210,8 @@ def op(  # noqa: PLR0913 (what can be said of an op is said here)
 
     def mark(function: F) -> F:
         most = batch_cuda or batch
-        judge = check.__name__ if check else ""
-        options = OpOptions(version, batch, most, fixed, cache, endless, tuple(needs), judge)
+        named = (given.__name__ if given else "" for given in (check, draft))
+        options = OpOptions(version, batch, most, fixed, cache, endless, tuple(needs), *named)
         function.__op__ = options  # type: ignore[attr-defined]
         return function
 

@@ -7,7 +7,7 @@ pictures come early and memory does not grow with the folder. It touches no disk
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 
 from engine.dag import Graph, Ref, SourceItem, Step
@@ -15,15 +15,14 @@ from engine.errors import Reason
 from engine.examine import Blocked
 from engine.glance import Questions, Terms
 from engine.items import Items, Place
-from engine.jobs import Chunk, ChunkResult, FromItem, ItemId, Lost, Outcome
+from engine.jobs import Chunk, ChunkResult, FromItem, ItemId, Job, Lost, Outcome
 from engine.listing import Contents
 from engine.segments import Read, Segment, reads, segment
+from engine.sizing import Size, first_size
 from engine.states import RUNNING, STATUS, WANTED, States
 from engine.survey import Home, Surveyor
 
-#: Seconds of work one chunk should hold, the most home items in it, and in one survey.
-CHUNK_SECONDS = 5.0
-MOST_HOMES = 512
+#: The most home items in one survey.
 SURVEY_HOMES = 256
 
 DEFAULTS = Terms()
@@ -58,13 +57,12 @@ class _Waiting:
 
 @dataclass(slots=True)
 class _Lane:
-    """One segment on its way: homes not surveyed yet, homes prepared, and its pace."""
+    """One segment on its way: homes not surveyed yet, homes prepared, and its chunks' size."""
 
     segment: Segment
     waiting: _Waiting
-    size: int
+    size: Size
     ready: deque[Home] = field(default_factory=deque)
-    pace: float | None = None  # seconds per home
 
 
 class Board:
@@ -90,8 +88,13 @@ class Board:
         self._undigested = sum(1 for known in self._digests.values() for _ in known.unread())
         self._unread = ((name, i) for name, of in self._digests.items() for i in of.unread())
         self.surveyor = Surveyor(items, self._plan, self.states, self._digests, ask, terms)
+        gpu = terms.numerics.startswith("cuda")
         self._lanes = [
-            _Lane(part, _Waiting(items.sizes[part.home] if part.home else 1), self._guess(part))
+            _Lane(
+                part,
+                _Waiting(items.sizes[part.home] if part.home else 1),
+                first_size(part, items, ask.seconds, gpu=gpu),
+            )
             for part in self._plan.segments
         ]
         # Deepest first, so that finished things come early; a forecast never waits for inputs, so
@@ -226,16 +229,19 @@ class Board:
     def _chunk(self, lane: _Lane) -> Chunk:
         """Take as many prepared homes as make one chunk."""
         left = len(lane.ready) + len(lane.waiting)
-        most = max(1, min(lane.size, -(-left // self._terms.slots)))
+        share = max(lane.size.least, -(-left // self._terms.slots))
+        most = max(1, min(lane.size.homes, share))
         homes = [lane.ready.popleft()]
         while lane.ready and len(homes) < most and not (homes[0].alone or lane.ready[0].alone):
             homes.append(lane.ready.popleft())
         order = {name: i for i, name in enumerate(lane.segment.steps)}
+        starts = range(0, len(homes), lane.size.wave)
+        waves = ([j for h in homes[i : i + lane.size.wave] for j in h.jobs] for i in starts)
         self._serial += 1
         chunk = Chunk(
             id=f"{self._serial:06d}",
             segment=lane.segment.name,
-            jobs=tuple(sorted((j for h in homes for j in h.jobs), key=lambda j: order[j.step])),
+            jobs=tuple(job for wave in waves for job in sorted(wave, key=lambda j: order[j.step])),
             exports=tuple(export for home in homes for export in home.exports),
             home=tuple(home.index for home in homes),
             stored=frozenset(name for name in lane.segment.steps if self._stored(name)),
@@ -247,30 +253,54 @@ class Board:
         """Whether results go to disk: as declared, and always when read across segments."""
         return self.graph.steps[step].cache or step in self._plan.crossing
 
-    def _guess(self, part: Segment) -> int:
-        """Guess how many homes make a chunk: from past timings, else few where networks work."""
-        past = [self._ask.seconds(self.graph.steps[name].op.name) for name in part.steps]
-        known = sum(seconds for seconds in past if seconds)
-        if known and None not in past:
-            return max(1, min(MOST_HOMES, int(CHUNK_SECONDS / known)))
-        return 1 if any(self.graph.steps[name].models for name in part.steps) else 8
-
     # -- taking back -----------------------------------------------------------------------------
 
     def settle(self, result: ChunkResult) -> None:
         """Take in a chunk's outcomes; what it did not report is planned again."""
         chunk = self._flying.pop(result.chunk)
-        self._measure(chunk, result.seconds)
-        for outcome in result.outcomes:
+        if chunk.jobs and result.seconds and not chunk.split:
+            self._lane(chunk.segment).size.measure(result.seconds, len(chunk.home))
+        self._settle(result.outcomes)
+        for lost in result.lost:
+            self.lose(lost)
+        self._reopen_rest(chunk.jobs)
+
+    def _settle(self, outcomes: Iterable[Outcome]) -> None:
+        """Settle items that a worker tells of."""
+        for outcome in outcomes:
             self.surveyor.alone.discard(outcome.item)
             if outcome.status == "done":
                 self.surveyor.gone.discard(outcome.key)
             elif self.graph.steps[outcome.item[0]].coalesce:  # it stood for a photo that is none
                 self.states.reopen(outcome.item)
             self.states.settle(outcome)
-        for lost in result.lost:
-            self.lose(lost)
-        self._reopen_rest(chunk)
+
+    def split(self, chunk: Chunk, held: Collection[ItemId], known: ChunkResult) -> Chunk | None:
+        """Leave a chunk under way the homes of some items only, and plan its others again.
+
+        `known` is what it has done so far. None when it has nothing else left to do.
+        """
+        lane = self._lane(chunk.segment)
+        kept = {self._home(lane, item) for item in held}
+        done = {outcome.item for outcome in known.outcomes}
+        others = [job for job in chunk.jobs if self._home(lane, job.id) not in kept]
+        if all(job.id in done for job in others):
+            return None
+        self._settle(known.outcomes)
+        left = replace(
+            chunk,
+            jobs=tuple(job for job in chunk.jobs if self._home(lane, job.id) in kept),
+            exports=tuple(e for e in chunk.exports if self._home(lane, e.item) in kept),
+            home=tuple(home for home in chunk.home if home in kept),
+            split=True,
+        )
+        self._flying[chunk.id] = left
+        lane.size.halve()
+        self._reopen_rest(others)
+        for export in chunk.exports:
+            if self._home(lane, export.item) not in kept:
+                self._wait(export.item)
+        return left
 
     def lose(self, lost: Lost) -> None:
         """Plan an item again whose payload turned out to be gone."""
@@ -281,7 +311,7 @@ class Board:
         """Plan an unfinished chunk again, items under suspicion each in a batch of its own."""
         self._flying.pop(chunk.id, None)
         self.surveyor.alone.update(alone)
-        self._reopen_rest(chunk)
+        self._reopen_rest(chunk.jobs)
         for export in chunk.exports:
             self._wait(export.item)
 
@@ -297,19 +327,11 @@ class Board:
         key = self.states.key(item)
         self.states.settle(Outcome(item, "quarantined", key, None, reason, message, traceback))
 
-    def _reopen_rest(self, chunk: Chunk) -> None:
-        """Plan again whatever of a chunk is still unsettled."""
-        for job in chunk.jobs:
+    def _reopen_rest(self, jobs: Iterable[Job]) -> None:
+        """Plan again whatever of some jobs is still unsettled."""
+        for job in jobs:
             if self.states[job.id] == RUNNING:
                 self._reopen(job.id)
-
-    def _measure(self, chunk: Chunk, seconds: float) -> None:
-        """Let the pace of finished chunks set the size of the next ones."""
-        lane = self._lane(chunk.segment)
-        if chunk.jobs and seconds:
-            pace = seconds / len(chunk.home)
-            lane.pace = pace if lane.pace is None else 0.7 * lane.pace + 0.3 * pace
-            lane.size = max(1, min(int(CHUNK_SECONDS / lane.pace), lane.size * 4, MOST_HOMES))
 
     def _lane(self, name: str) -> _Lane:
         return next(lane for lane in self._lanes if lane.segment.name == name)
@@ -321,8 +343,12 @@ class Board:
 
     def _wait(self, item: ItemId) -> None:
         lane = self._lane(self._plan.segment_of[item[0]])
-        place = self.items.spaces[item[0]].place(item[1])
-        lane.waiting.put_back(place[lane.segment.home] if lane.segment.home else 0)
+        lane.waiting.put_back(self._home(lane, item))
+
+    def _home(self, lane: _Lane, item: ItemId) -> int:
+        """The slice that an item belongs to."""
+        axis = lane.segment.home
+        return self.items.spaces[item[0]].place(item[1])[axis] if axis else 0
 
     def needed(self) -> set[str]:
         """The packs that chunks in flight read."""

@@ -19,15 +19,26 @@ PULSE = "pulse.json"
 METRICS = "metrics.prom"
 #: The rate is that of so many last seconds.
 WINDOW_S = 60.0
+#: What Prometheus calls the counts of a worker.
+COUNTERS = {
+    "chunks": "chunks",
+    "items": "items",
+    "seconds": "seconds",
+    "computing_seconds": "computing",
+}
 
 
 @dataclass(slots=True)
 class Worker:
-    """What one worker has done in this run, and when it was last heard of (since 1970)."""
+    """What one worker has done in this run, and when it was last heard of (since 1970).
+
+    Of the `seconds` that it had work, ops took `computing`; the rest it waited for inputs, outputs.
+    """
 
     chunks: int = 0
     items: int = 0
     seconds: float = 0.0
+    computing: float = 0.0
     at: float = 0.0
 
 
@@ -55,6 +66,7 @@ class Meter:
         worker.chunks += 1
         worker.items += sum(outcome.status == "done" for outcome in result.outcomes)
         worker.seconds += result.seconds
+        worker.computing += result.computing
         worker.at = time.time()
 
     def take(self, counts: Counts, now: float | None = None) -> Pulse:
@@ -100,12 +112,12 @@ def metrics(pulse: Pulse) -> str:
     if pulse.eta_s is not None:
         lines += ["# TYPE latentloom_seconds_left gauge"]
         lines += [f"latentloom_seconds_left {pulse.eta_s:.6g}"]
-    for name in ("chunks", "items", "seconds"):
+    for name, counted in COUNTERS.items():
         if pulse.workers:
             lines.append(f"# TYPE latentloom_worker_{name}_total counter")
         lines += [
             f'latentloom_worker_{name}_total{{worker="{_escaped(worker)}"}} '
-            f"{getattr(told, name):.10g}"
+            f"{getattr(told, counted):.10g}"
             for worker, told in pulse.workers.items()
         ]
     lines += ["# TYPE latentloom_updated_seconds gauge"]

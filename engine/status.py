@@ -64,7 +64,9 @@ class RunStatus:
         for name, worker in self.pulse.workers.items():
             done = f"{plural(worker.chunks, 'chunk')}, {plural(worker.items, 'item')}"
             ago = duration(max(0.0, time.time() - worker.at))
-            yield f"  worker {name}: {done} in {duration(worker.seconds)}, last heard {ago} ago"
+            share = f" ({worker.computing / worker.seconds:.0%} in ops)" if worker.seconds else ""
+            took = f"{duration(worker.seconds)}{share}"
+            yield f"  worker {name}: {done} in {took}, last heard {ago} ago"
 
     def as_text(self) -> str:
         """The status for people."""

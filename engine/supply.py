@@ -42,7 +42,7 @@ class Supply:
         self.device = os.environ.get(DEVICE_VARIABLE, program.device)
         self._root = Path(program.store_root)
         self._values: dict[ItemId, Ports] = {}
-        self._photos: OrderedDict[str, Image] = OrderedDict()
+        self._photos: OrderedDict[tuple[str, int], Image] = OrderedDict()
         self._photo_bytes = 0
         self._uses = Counter(item for job in chunk.jobs for item in within(job.inputs()))
         self._uses.update(within(export.source for export in chunk.exports))
@@ -67,7 +67,12 @@ class Supply:
         if isinstance(source, FromScalar):
             return Scalar((source.value,))
         if isinstance(source, FromPhoto):
-            return self._photo(source)
+            from engine.photos import read_photo
+
+            if (photo := self.photo(source)) is None:
+                photo = read_photo(source.path, source.digest)
+                self.keep_photo(source, photo)
+            return photo
         if source.record is None:
             if source.item not in self._values:
                 raise PayloadGoneError(source.item, "")
@@ -105,19 +110,20 @@ class Supply:
             raise PayloadGoneError(source.item, record.key)
         return decode(payload)
 
-    def _photo(self, source: FromPhoto) -> Image:
-        if source.digest in self._photos:
-            self._photos.move_to_end(source.digest)
-            return self._photos[source.digest]
-        from engine.photos import read_photo
+    def photo(self, source: FromPhoto, least_px: int = 0) -> Image | None:
+        """A photo that is decoded already, for these needs."""
+        name = (source.digest, least_px)
+        if name in self._photos:
+            self._photos.move_to_end(name)
+        return self._photos.get(name)
 
-        photo = read_photo(source.path, source.digest)
-        self._photos[source.digest] = photo
+    def keep_photo(self, source: FromPhoto, photo: Image, least_px: int = 0) -> None:
+        """Take a decoded photo in, for steps that read the same one again."""
+        self._photos[source.digest, least_px] = photo
         self._photo_bytes += photo.data.nbytes
         while self._photo_bytes > PHOTO_BYTES and len(self._photos) > 1:
             _, old = self._photos.popitem(last=False)
             self._photo_bytes -= old.data.nbytes
-        return photo
 
 
 def _settled(network: Value, base: ModelInfo | None) -> Value:

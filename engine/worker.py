@@ -1,23 +1,26 @@
-"""What one worker does with one chunk: load, call the op, store, write files; name the culprit."""
+"""What one worker does with one chunk: load, call the op, store, write files; name the culprit.
 
-import errno
+Ops are called in this thread; photos of later items are decoded beside it, and what earlier items
+gave is written beside it.
+"""
+
 import os
 import shutil
 import socket
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
 from engine import when
+from engine.ahead import Ahead
 from engine.blame import free_gpu_memory, is_out_of_memory, reason_of
 from engine.calling import Loaded, Ports, alone, batch_size, call, group_key, is_finite
-from engine.codecs import encode, rounded
+from engine.codecs import rounded
 from engine.dag import Step
 from engine.errors import DETERMINISTIC, ItemError, Reason, SkipItem
-from engine.export import export_value
 from engine.hands import Hands
 from engine.jobs import (
     Chunk,
@@ -30,22 +33,18 @@ from engine.jobs import (
     Lost,
     Outcome,
     Program,
-    Written,
 )
 from engine.op import Progress
+from engine.outbox import Outbox
 from engine.records import Record
-from engine.store import write_pack
 from engine.supply import PayloadGoneError, Supply, within
 from engine.thumbnails import thumbnail
 from engine.values import Image, Scalar, Value
 
-#: A pack is written when this much has gathered since the last one, and after every step.
-FLUSH_SECONDS = 0.5
-FLUSH_BYTES = 64 << 20
+#: Seconds between looks at whether a part of the chunk was given to somebody else.
+LOOK_EVERY_S = 0.25
 #: Inputs loaded and waiting for a full batch; beyond it, batches go as they are.
 WAITING_BYTES = 256 << 20
-#: A disk that is full stops the run; any other refusal concerns one file.
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def run_chunk(program: Program, chunk: Chunk, *, guard: bool = False) -> ChunkResult:
@@ -58,54 +57,65 @@ def run_chunk(program: Program, chunk: Chunk, *, guard: bool = False) -> ChunkRe
     began = time.perf_counter()
     hands = Hands(program.run_dir, chunk.id, guard=guard)
     try:
-        walk = _Walk(program, chunk, hands)
-        walk.run()
+        supply = Supply(program, chunk)
+        # A suspect is in hand by itself, or it could not be told whom to blame.
+        beside = not any(job.alone for job in chunk.jobs)
+        reads = ((program.steps[job.step], job) for job in chunk.jobs)
+        with (
+            Outbox(program, hands, beside=beside) as outbox,
+            Ahead(supply, hands, reads, beside=beside) as ahead,
+        ):
+            walk = _Walk(program, chunk, hands, supply, ahead, outbox)
+            walk.run()
     finally:
         hands.close()
     return ChunkResult(
         chunk=chunk.id,
-        outcomes=tuple(walk.outcomes),
-        written=tuple(walk.written),
+        outcomes=tuple(outbox.outcomes),
+        written=tuple(outbox.written),
         lost=tuple(walk.lost),
-        failed_exports=tuple(walk.failed_exports),
+        failed_exports=tuple(outbox.failed),
         worker=f"{socket.gethostname()}:{os.getpid()}",
         seconds=time.perf_counter() - began,
+        computing=walk.computing,
     )
 
 
 class _Walk:
     """The state of one chunk on its way through its steps."""
 
-    def __init__(self, program: Program, chunk: Chunk, hands: Hands) -> None:
+    def __init__(
+        self,
+        program: Program,
+        chunk: Chunk,
+        hands: Hands,
+        supply: Supply,
+        ahead: Ahead,
+        outbox: Outbox,
+    ) -> None:
         self.program = program
         self.chunk = chunk
         self.hands = hands
-        self.store = Path(program.store_root)
-        self.supply = Supply(program, chunk)
-        self.outcomes: list[Outcome] = []
-        self.written: list[Written] = []
+        self.supply = supply
+        self.ahead = ahead
+        self.outbox = outbox
         self.lost: list[Lost] = []
-        self.failed_exports: list[tuple[Export, str]] = []
+        self.computing = 0.0  # seconds in ops
         self._fates: dict[ItemId, Literal["quarantined", "skipped", "lost"]] = {}
-        self._pending: list[tuple[Outcome, Record, dict[str, bytes]]] = []
-        self._pending_bytes = 0
-        self._flushed = time.perf_counter()
         self._sizes: dict[str, int] = {}
+        self._left: frozenset[ItemId] | None = None
+        self._looked = time.perf_counter()
+        self._exports: dict[ItemId | None, list[Export]] = {}
+        for export in chunk.exports:
+            made = next(within([export.source]), None)
+            self._exports.setdefault(made, []).append(export)
 
     def run(self) -> None:
-        """Walk through the steps in order; files are written as soon as their step is done."""
-        exports: dict[str, list[Export]] = {}
-        for export in self.chunk.exports:
-            made = next(within([export.source]), None)
-            exports.setdefault(made[0] if made else "", []).append(export)
-        self._export(exports.pop("", []))
-        jobs: dict[str, list[Job]] = {}
-        for job in self.chunk.jobs:
-            jobs.setdefault(job.step, []).append(job)
-        for name, mine in jobs.items():
-            self._step(self.program.steps[name], mine)
-            self._flush()
-            self._export(exports.pop(name, []))
+        """Walk through the steps, wave by wave; files are written once their item is done."""
+        self._export(None)
+        for name, jobs in groupby(self.chunk.jobs, key=lambda job: job.step):
+            self._step(self.program.steps[name], list(jobs))
+        self.outbox.flush()
 
     # -- one step --------------------------------------------------------------------------------
 
@@ -114,8 +124,8 @@ class _Walk:
         size = self._sizes.setdefault(step.name, batch_size(step, self.supply.device))
         waiting: dict[object, list[Loaded]] = {}
         held = 0
-        for job in jobs:
-            loaded = self._load(step, job)
+        for job in self.ahead.along(step, jobs):
+            loaded = self._load(step, job) if self._is_mine(job) else None
             if loaded is None:
                 self.supply.release(job.inputs())
                 continue
@@ -135,6 +145,13 @@ class _Walk:
                 waiting, held = {}, 0
         for rest in waiting.values():
             self._batch(step, rest)
+
+    def _is_mine(self, job: Job) -> bool:
+        """Whether a job was not given to somebody else, because one before it takes so long."""
+        if time.perf_counter() - self._looked > LOOK_EVERY_S:
+            self._left = self.hands.left()
+            self._looked = time.perf_counter()
+        return self._left is None or job.id in self._left
 
     def _load(self, step: Step, job: Job) -> Loaded | None:
         """Bring a job's inputs together; None when that already seals its fate."""
@@ -165,12 +182,9 @@ class _Walk:
         return Loaded(job, wires, networks, time.perf_counter() - began)
 
     def _value(self, step: Step, job: Job, source: Input) -> Value:
-        """Make one input; decoding runs C code on foreign bytes, so it is held in hand."""
+        """Make one input."""
         if isinstance(source, FromPhoto):
-            import torch  # noqa: F401  (seconds of loading are no item's time)
-
-            with self.hands.holding(step.name, [job.number]), self.hands.limited(step.timeout_s):
-                return self.supply.get(source)
+            return self.ahead.photo(step, job, source)
         return self.supply.get(source)
 
     def _wanted(self, step: Step, job: Job) -> bool:
@@ -184,13 +198,13 @@ class _Walk:
     def _batch(self, step: Step, batch: list[Loaded]) -> None:
         """Call the op on a batch, then let its inputs go."""
         size = 1 if alone(step) else self._sizes[step.name]
-        with self.hands.holding(step.name, [loaded.job.number for loaded in batch]):
-            self._attempt(step, batch, size)
+        mine = [loaded for loaded in batch if self._is_mine(loaded.job)]
+        with self.hands.holding(step.name, [loaded.job.number for loaded in mine]):
+            self._attempt(step, mine, size)
         for loaded in batch:
             self.supply.release(loaded.job.inputs())
-        due = time.perf_counter() - self._flushed > FLUSH_SECONDS
-        if self._pending and (due or self._pending_bytes > FLUSH_BYTES):
-            self._flush()
+            self._export(loaded.job.id)
+        self.outbox.flush(due=True)
 
     def _attempt(self, step: Step, batch: list[Loaded], size: int) -> None:
         """Call the op; when it fails, find the guilty item and do the others without it."""
@@ -203,7 +217,9 @@ class _Walk:
             self._set_aside(step, batch, size, error, began)
         except (Exception, SystemExit) as error:  # noqa: BLE001  (an op is foreign code)
             traceback.clear_frames(error.__traceback__)  # let go at once of what the op hoarded
-            if is_out_of_memory(error) and max(size, len(batch)) > 1:
+            if is_out_of_memory(error) and self.ahead.give_up():
+                self._attempt(step, batch, size)
+            elif is_out_of_memory(error) and max(size, len(batch)) > 1:
                 self._halve(step, batch, size)
             elif len(batch) == 1:
                 self._fail(batch[0].job, *reason_of(error), began=began, loaded=batch[0])
@@ -215,13 +231,17 @@ class _Walk:
                 self._finish(step, loaded, ports, loaded.seconds + seconds, max(size, len(batch)))
 
     def _call(self, step: Step, batch: list[Loaded], size: int) -> list[Ports]:
-        scratch = self.store / "scratch" / batch[0].job.key
+        scratch = Path(self.program.store_root) / "scratch" / batch[0].job.key
         uses_scratch = any(setting.role == "scratch" for setting in step.op.settings)
         if uses_scratch:
             scratch.mkdir(parents=True, exist_ok=True)
         limit = None if step.timeout_s is None else step.timeout_s * len(batch)
-        with self.hands.limited(limit):
-            results = call(step, batch, size, str(scratch), Progress(self.hands.advance))
+        began = time.perf_counter()
+        try:
+            with self.hands.limited(limit):
+                results = call(step, batch, size, str(scratch), Progress(self.hands.advance))
+        finally:
+            self.computing += time.perf_counter() - began
         if uses_scratch:
             shutil.rmtree(scratch, ignore_errors=True)
         return results
@@ -276,20 +296,20 @@ class _Walk:
         record = Record(key=job.key, seconds=seconds, scalars=scalars)
         outcome = Outcome(job.id, "done", job.key, record, seconds=seconds, batch=batch)
         if job.step in self.chunk.stored:
-            payload = {n: encode(v) for n, v in ports.items() if not isinstance(v, Scalar)}
-            self._store(outcome, record, payload)
+            kept = {name: v for name, v in ports.items() if not isinstance(v, Scalar)}
+            self.outbox.store(outcome, record, kept)
         else:
-            self.outcomes.append(outcome)
+            self.outbox.outcomes.append(outcome)
 
     def _skip(self, job: Job, message: str) -> None:
         self._fates[job.id] = "skipped"
-        self.outcomes.append(Outcome(job.id, "skipped", job.key, message=message))
+        self.outbox.outcomes.append(Outcome(job.id, "skipped", job.key, message=message))
 
     def _skip_for_good(self, job: Job, message: str) -> None:
         """Skip an item as its op asked; that depends on its key alone and is remembered."""
         self._fates[job.id] = "skipped"
         outcome = Outcome(job.id, "skipped", job.key, message=message)
-        self._store(outcome, Record(job.key, "failed", None, message), {})
+        self.outbox.store(outcome, Record(job.key, "failed", None, message), {})
 
     def _fail(
         self,
@@ -316,32 +336,16 @@ class _Walk:
         )
         if reason in DETERMINISTIC:
             record = Record(job.key, "failed", reason, message, seconds)
-            self._store(outcome, record, {})
+            self.outbox.store(outcome, record, {})
         else:
-            self.outcomes.append(outcome)
+            self.outbox.outcomes.append(outcome)
 
-    # -- the store and the output folder ---------------------------------------------------------
+    # -- the output folder -----------------------------------------------------------------------
 
-    def _store(self, outcome: Outcome, record: Record, payload: dict[str, bytes]) -> None:
-        self._pending.append((outcome, record, payload))
-        self._pending_bytes += sum(map(len, payload.values()))
-
-    def _flush(self) -> None:
-        """Write what has gathered as one pack."""
-        self._flushed = time.perf_counter()
-        if not self._pending:
-            return
-        entries = [(record, payload) for _, record, payload in self._pending]
-        records = write_pack(self.store, entries)
-        self.hands.packed(records[0].pack)
-        for (outcome, _, _), record in zip(self._pending, records, strict=True):
-            self.outcomes.append(replace(outcome, record=record))
-        self._pending, self._pending_bytes = [], 0
-
-    def _export(self, exports: Sequence[Export]) -> None:
-        """Write files whose value is there; those of failed items are not written."""
-        for export in exports:
-            if all(self._fates.get(item) is None for item in within([export.source])):
+    def _export(self, item: ItemId | None) -> None:
+        """Have the files of an item written if it is done; for None, those of stored values."""
+        for export in self._exports.pop(item, ()):
+            if item is None or self._fates.get(item) is None:
                 self._write(export)
             self.supply.release([export.source])
 
@@ -349,19 +353,12 @@ class _Walk:
         try:
             with self.hands.holding(export.item[0], [export.item[1]]):
                 value = self.supply.get(export.source)
-                self.written.append(export_value(value, export, self.program.out_root))
         except PayloadGoneError as gone:
             self.lost.append(Lost(gone.item, gone.key))
-        except OSError as error:
-            if error.errno in FULL:
-                raise
-            self.failed_exports.append((export, f"{type(error).__name__}: {error}"))
         except ItemError as error:
-            if isinstance(export.source, FromPhoto):  # nobody has looked at it before
-                key, reason, told = export.key, error.reason, str(error)
-                self.outcomes.append(Outcome(export.item, "quarantined", key, None, reason, told))
-            else:
-                self.failed_exports.append((export, str(error)))
+            self.outbox.refuse(export, error)
+        else:
+            self.outbox.export(export, value)
 
 
 def _thumbnail_of(loaded: Loaded | None) -> bytes:

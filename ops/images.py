@@ -1,7 +1,7 @@
 """Plain picture work: scaling, cutting, laying over, and labelled sheets of pictures."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from engine.errors import ItemError, OpError, ShapeError
 from engine.op import Caption, Members, Range, op
@@ -18,7 +18,12 @@ Margin = Annotated[int, Range(0, 65536)]
 LISTED = Members((), ())
 
 
-@op(version=1, batch=8, cache=False)
+def _draft(settings: Mapping[str, Any]) -> int:
+    """The least side of a photo: twice what is made of it, so that the difference does not show."""
+    return 2 * max(int(settings.get(name, 0)) for name in ("size", "tile_px", "height_px"))
+
+
+@op(version=2, batch=8, cache=False, draft=_draft)
 def resize(
     image: Image, *, size: Pixels = 256, fit: Literal["longest", "shortest", "exact"] = "longest"
 ) -> Image:
@@ -97,7 +102,7 @@ def composite(
     return Image(torch.lerp(base.data, over.data, weight.expand_as(base.data)))
 
 
-@op(version=1)
+@op(version=2, draft=_draft)
 def make_grid(
     images: Sequence[Image],
     *,
@@ -143,7 +148,7 @@ def make_grid(
     return Image(from_pillow(picture))
 
 
-@op(version=1)
+@op(version=2, draft=_draft)
 def make_strip(
     images: Sequence[Image],
     *,

@@ -91,6 +91,8 @@ TESTED_THROUGH = {
     "engine/records.py": "engine/test_store.py",
     "engine/registry.py": "engine/test_own_ops.py",
     "engine/samples.py": "engine/test_runner.py",
+    "engine/sizing.py": "engine/test_plan.py",
+    "engine/stragglers.py": "engine/test_dispatch.py",
     "engine/scope.py": "engine/test_graph.py",
     "engine/segments.py": "engine/test_plan.py",
     "engine/session.py": "test_cli_run.py",

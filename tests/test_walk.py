@@ -2,6 +2,7 @@
 
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -49,9 +50,11 @@ def footsteps(found: dict[str, None]) -> Iterator[None]:
 
     before: Callable[..., Any] | None = sys.getprofile()
     sys.setprofile(step)
+    threading.setprofile(step)  # of threads that begin from now on
     try:
         yield
     finally:
+        threading.setprofile(None)
         sys.setprofile(before)
 
 

@@ -199,6 +199,33 @@ def test_a_full_disk_stops_the_run(world: World) -> None:
         world.run(graph_of(step("a", "x", op="double")), range(4))
 
 
+def test_a_slow_item_does_not_hold_its_neighbours(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("engine.stragglers.SLOW_S", 0.2)
+    (tmp_path / "marks").mkdir()
+    patient = step("a", "x", op="wait_for_others", folder=str(tmp_path / "marks"), others=7)
+    found = world.run(graph_of(patient, step("b", "a", op="double")), range(8))
+    assert statuses(found, "a") == statuses(found, "b") == ["done"] * 8
+    [told] = [data for name, data in world.events if name == "relieved"]
+    assert told["slow"] == [["a", 0]]
+    assert list((world.root / "run" / "hands").iterdir()) == []
+
+
+def test_a_slow_item_that_then_dies_is_the_only_one_blamed(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("engine.stragglers.SLOW_S", 0.2)
+    (tmp_path / "marks").mkdir()
+    waits = {"folder": str(tmp_path / "marks"), "others": 8}  # the eighth never comes
+    found = world.run(
+        graph_of(step("a", "x", op="wait_for_others", timeout_s=3, **waits)), range(8)
+    )
+    assert statuses(found, "a") == ["quarantined"] + ["done"] * 7
+    assert found["a", 0].reason == "timeout"
+    assert [name for name, _ in world.events].count("relieved") == 1
+
+
 @contextmanager
 def inline(root: Path) -> Iterator[World]:
     with open_workers(ClusterSpec(workers=0), root) as workers:

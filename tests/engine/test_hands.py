@@ -148,3 +148,39 @@ def test_a_journal_cut_in_the_middle_of_a_line_is_read_as_far_as_it_goes(tmp_pat
     hands.close()
     assert grip is not None
     assert grip.held == {("a", 1)}
+
+
+def test_what_several_threads_hold_is_held_together(tmp_path: Path) -> None:
+    hands = Hands(str(tmp_path), "c1", guard=False)
+    held = []
+    with hands.holding("a", [1, 2]):
+        with hands.holding("b", [3], beside=True):
+            held.append(read_grip(str(tmp_path), "c1"))
+            hands.advance(0.5)
+            assert under_way(tmp_path) == {"a": 1.0}
+        held.append(read_grip(str(tmp_path), "c1"))
+        assert under_way(tmp_path) == {"a": 1.0}
+    held.append(read_grip(str(tmp_path), "c1"))
+    hands.close()
+    assert [set(grip.held) for grip in held if grip] == [
+        {("a", 1), ("a", 2), ("b", 3)},
+        {("a", 1), ("a", 2)},
+        set(),
+    ]
+
+
+def hang_beside(run_dir: str) -> None:
+    hands = Hands(run_dir, "c1", guard=True)
+    with hands.holding("a", [7]), hands.limited(0.5):
+        with hands.holding("b", [8], beside=True), hands.limited(60):
+            pass  # that this has ended does not end the watch on the other
+        with hands.limited(None):
+            ctypes.PyDLL(None).sleep(60)
+
+
+def test_the_nearest_of_several_limits_counts(tmp_path: Path) -> None:
+    assert in_another_process(hang_beside, tmp_path) == 1
+    grip = read_grip(str(tmp_path), "c1")
+    assert grip is not None
+    assert grip.overdue
+    assert grip.held == {("a", 7)}

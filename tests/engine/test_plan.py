@@ -58,7 +58,13 @@ def look(image: Image) -> Scalar:
     return Scalar(tuple(float(picture.mean()) for picture in image.data))
 
 
-REGISTRY = build_registry([read_op(f) for f in (copy, scale, total, cheap, paint, look)])
+@op(version=1, batch=4, batch_cuda=16, fixed=True)
+def padded(value: Scalar) -> Scalar:
+    """Give the value back; a call costs the same however few it gets."""
+    return value
+
+
+REGISTRY = build_registry([read_op(f) for f in (copy, scale, total, cheap, paint, look, padded)])
 
 
 def graph_of(text: str) -> Graph:
@@ -260,7 +266,7 @@ steps:
 """
     world = World(text, x=[0, 1, 2, 3, 4, 5])
     board = world.board()
-    board._lanes[0].size = 2
+    board._lanes[0].size.homes = 2
     first = board.next_chunk()
     assert first is not None
     assert [j.number for j in first.jobs] == [0, 1]
@@ -486,3 +492,47 @@ def test_seeds_follow_identity_not_position() -> None:
     assert seed_for(None, "op", ["a"]) == seed_for(None, "op", ["a"]) != seed_for(None, "op", ["b"])
     assert seed_for({"shared": 7}, "op", ["a"]) == 7
     assert seed_for(7, "op", ["a"]) != seed_for(7, "op", ["b"])
+
+
+def test_a_chunk_can_be_left_one_home_and_its_others_run_elsewhere() -> None:
+    world = World(CHAIN, x=[1, 2, 3])
+    board = world.board()
+    chunk = board.next_chunk()
+    assert chunk is not None
+    assert chunk.home == (0, 1, 2)
+    whole = world.work(chunk)
+    known = replace(whole, outcomes=tuple(o for o in whole.outcomes if o.item == ("a", 1)))
+    later, world.store = world.store, {o.key: world.store[o.key] for o in known.outcomes}
+    left = board.split(chunk, {("a", 0)}, known)
+    assert left is not None
+    assert {job.id for job in left.jobs} == {("a", 0), ("b", 0), ("b", 1)}
+    others = board.next_chunk()
+    assert others is not None
+    assert {job.id for job in others.jobs} == {("a", 2), *(("b", n) for n in range(2, 6))}
+    assert board.split(left, {("b", 1)}, replace(known, outcomes=())) is None, "it has no other"
+    board.settle(world.work(others))
+    world.store |= later
+    board.settle(whole)  # it had done more than was left to it
+    gathered = board.next_chunk()
+    assert gathered is not None
+    assert {job.step for job in gathered.jobs} == {"c"}
+    board.settle(world.work(gathered))
+    assert board.finished
+    settled = [outcome.item for outcome in board.news()]
+    assert len(settled) == len(set(settled)) == 3 + 6 + 2
+
+
+@pytest.mark.parametrize(("numerics", "homes"), [("cpu-float32", 2), ("cuda-float32", 8)])
+def test_a_chunk_fills_a_call_of_fixed_size(numerics: str, homes: int) -> None:
+    text = """
+sources: {x: {values: [1]}}
+steps: {a: {op: padded, in: {value: x}, matrix: {k: [1, 2]}}}
+"""
+    world = World(text, x=list(range(100)))
+    board = world.board(numerics=numerics, slots=64)
+    first = board.next_chunk()
+    assert first is not None
+    board.settle(replace(world.work(first), seconds=1000.0))  # as slow as can be
+    second = board.next_chunk()
+    assert second is not None
+    assert len(second.home) == homes

@@ -29,19 +29,20 @@ def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
     meter = Meter()
     outcomes = (Outcome(("s", 0), "done", "k"), Outcome(("s", 1), "skipped", "k"))
     for worker in ("host:1", "host:1", "host:2"):
-        meter.count(ChunkResult("1", outcomes, (), worker=worker, seconds=2.5))
+        meter.count(ChunkResult("1", outcomes, (), worker=worker, seconds=2.5, computing=2.0))
     pulse = meter.take(counts(3, 4))
     assert read_pulse(tmp_path) is None
     write_pulse(tmp_path, pulse)
     assert read_pulse(tmp_path) == pulse
     assert (pulse.workers["host:1"].chunks, pulse.workers["host:1"].items) == (2, 2)
+    assert (pulse.workers["host:1"].seconds, pulse.workers["host:1"].computing) == (5, 4)
     (tmp_path / "pulse.json").write_text("{cut")
     assert read_pulse(tmp_path) is None
 
 
 def test_every_line_is_a_comment_or_a_sample() -> None:
     meter = Meter()
-    meter.count(ChunkResult("1", (), (), worker="a\nb", seconds=1.0))
+    meter.count(ChunkResult("1", (), (), worker="a\nb", seconds=1.0, computing=0.75))
     text = metrics(meter.take(counts(3, 4)))
     sample = re.compile(
         r'[a-z_]+(\{[a-z]+="([^"\\\n]|\\[\\"n])*"(,[a-z]+="([^"\\\n]|\\[\\"n])*")*\})? [-+.e\d]+'
@@ -51,3 +52,4 @@ def test_every_line_is_a_comment_or_a_sample() -> None:
     for line in text.splitlines():
         assert sample.fullmatch(line) or kind.fullmatch(line), line
     assert 'latentloom_items{step="s\\"\\\\",state="to_run"} 4' in text
+    assert 'latentloom_worker_computing_seconds_total{worker="a\\nb"} 0.75' in text

@@ -223,6 +223,35 @@ def test_photos_are_read_once_and_a_bad_one_is_told(flow: Flow, tmp_path: Path) 
     assert len((tmp_path / "out" / "means.csv").read_text().splitlines()) == 5
 
 
+def test_whoever_is_decoded_beside_a_crash_is_not_blamed(flow: Flow, tmp_path: Path) -> None:
+    from PIL import Image
+
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for rows in range(1, 7):  # the one of three rows makes its worker fall over
+        Image.new("RGB", (20, rows), "teal").save(photos / f"{rows}.png")
+    text = f"""
+        version: 1
+        name: photos
+        sources: {{photo: {{glob: "{photos}/*.png"}}}}
+        steps:
+          rows: {{op: fall, in: {{image: photo}}}}
+          small: {{op: extent, in: {{image: photo}}}}
+          wide: {{op: resize, in: {{image: photo}}, with: {{size: 40}}}}
+        outputs:
+          - {{from: rows, to: rows.csv}}
+          - {{from: small, to: small.csv}}
+          - {{from: wide, to: "{{photo.stem}}.png"}}
+        run: {{retries: 0}}
+    """
+    result = flow(text, workers=1)
+    assert result.exit_code == 3
+    refused = {row.label: row.reason for row in load_items(result.run_dir, status="quarantined")}
+    assert refused == {"photo=3": "worker_died"}
+    assert done(result) == {"rows": 5, "small": 6, "wide": 6}
+    assert len(list((tmp_path / "out").glob("*.png"))) == 6
+
+
 def test_an_item_that_comes_in_the_middle_is_the_only_one_made(flow: Flow, tmp_path: Path) -> None:
     text = PICTURES.replace("HATE", "3").replace("op: paint,", "op: paint, cache: false,")
     flow(text)

@@ -26,7 +26,8 @@ def test_rate_time_left_and_workers_while_it_goes_on(tmp_path: Path) -> None:
         with Ledger(run_dir) as ledger:
             ledger.begin(OUTLINE)
             assert "workers" not in read_status(tmp_path).as_json(), "that was another run's"
-            meter.count(ChunkResult("1", (done, done), (), worker="host:7", seconds=1.5))
+            took = {"seconds": 1.5, "computing": 1.2}
+            meter.count(ChunkResult("1", (done, done), (), worker="host:7", **took))
             later = {"s": {"items": 9, "done": 6, "to_run": 3}}
             write_pulse(run_dir, meter.take(later, write_pulse_before.at + 3))
             ledger.record([(done, "s=0")])
@@ -37,7 +38,7 @@ def test_rate_time_left_and_workers_while_it_goes_on(tmp_path: Path) -> None:
     assert told["eta_s"] == pytest.approx(1.5, rel=0.01)
     assert told["workers"]["host:7"]["items"] == 2
     assert "2 items/s, about 1.5 s left" in found.as_text()
-    assert "worker host:7: 1 chunk, 2 items in 1.5 s" in found.as_text()
+    assert "worker host:7: 1 chunk, 2 items in 1.5 s (80% in ops)" in found.as_text()
     assert "workers" not in read_status(tmp_path).as_json(), "it is over"
 
 

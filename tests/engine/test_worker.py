@@ -1,6 +1,8 @@
 """One chunk in this process: batches, conditions, blame, packs, files."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from engine.jobs import (
     ChunkResult,
     Export,
     FromItem,
+    FromPhoto,
     FromScalar,
     Input,
     Job,
@@ -70,8 +73,6 @@ def run(
     exports: Sequence[Export] = (),
     stored: Sequence[str] | None = None,
 ) -> ChunkResult:
-    from dataclasses import replace
-
     known = {s.name: s for s in steps}
     kept = frozenset(known if stored is None else stored)
     chunk = Chunk("c1", "0:x", tuple(jobs), tuple(exports), stored=kept)
@@ -95,9 +96,8 @@ def test_a_chain_runs_in_memory_and_its_packs_hold_every_record(program: Program
     jobs += [job("b", i, of("a", i)) for i in range(5)]
     result = run(program, [step("a", "double"), step("b", "double")], jobs)
     assert values_of(result, "b") == [0, 4, 8, 12, 16]
-    packs = {o.record.pack for o in result.outcomes if o.record}
-    assert len(packs) == 2
-    stored = [r for pack in packs for r in read_table(Path(program.store_root), pack)]
+    [pack] = {o.record.pack for o in result.outcomes if o.record}
+    stored = read_table(Path(program.store_root), pack)
     assert {r.key for r in stored} == {j.key for j in jobs}
     assert list((Path(program.store_root) / "staging").iterdir()) == []
 
@@ -284,3 +284,66 @@ def test_a_file_that_cannot_be_written_concerns_only_itself(program: Program) ->
     messages = [message for _, message in result.failed_exports]
     assert "leaves the output folder" in messages[0]
     assert "NotADirectoryError" in messages[1] or "FileExistsError" in messages[1]
+
+
+def photo(folder: Path, height: int, name: str = "", width: int = 5) -> FromPhoto:
+    from PIL import Image as Pillow
+
+    path = folder / (name or f"{height}.png")
+    Pillow.new("RGB", (width, height), (height % 200, 90, 40)).save(path)
+    return FromPhoto(str(path), sha256(path.read_bytes()).hexdigest())
+
+
+def test_a_photo_is_decoded_while_an_op_looks_at_the_one_before(
+    program: Program, tmp_path: Path
+) -> None:
+    # The op does not end before the journal tells that item 1 was taken in hand, and let go.
+    journal = Path(program.run_dir) / "hands" / "c1.jsonl"
+    words = r'"grip": (\d+), "step": "a", "numbers": \[1\]}(.|\n)*"free": \1}'
+    settings = {"path": str(journal), "words": words}
+    jobs = [job("a", i, photo(tmp_path, i + 1), wire="image", settings=settings) for i in range(3)]
+    result = run(program, [step("a", "look_after")], jobs)
+    assert values_of(result, "a") == [1, 2, 3]
+
+
+def test_a_file_is_written_while_an_op_makes_the_next(program: Program) -> None:
+    out = Path(program.out_root)
+    jobs = [job("p", i, FromScalar(i), settings={"path": str(out / "0.png")}) for i in range(2)]
+    exports = [export_of(of("p", i, "image"), out / f"{i}.png") for i in range(2)]
+    result = run(program, [step("p", "paint_after")], jobs, exports)
+    assert [o.status for o in result.outcomes] == ["done", "done"]
+    assert [w.path for w in result.written] == [e.path for e in exports]
+
+
+def test_a_suspect_is_in_hand_by_itself(program: Program, tmp_path: Path) -> None:
+    jobs = [job("a", i, photo(tmp_path, i + 2), wire="image", alone=i == 0) for i in range(3)]
+    exports = [export_of(of("p", 0, "image"), Path(program.out_root) / "p.png")]
+    jobs += [job("p", 0, FromScalar(0.5))]
+    known = {s.name: s for s in (step("a", "look_after"), step("p", "paint"))}
+    chunk = Chunk("c1", "0:x", tuple(jobs), tuple(exports), stored=frozenset(known))
+    result = run_chunk(replace(program, steps=known), chunk)
+    assert len(result.written) == 1
+    in_hand = 0
+    for line in (Path(program.run_dir) / "hands" / "c1.jsonl").read_text().splitlines():
+        in_hand += ("grip" in line) - ("free" in line)
+        assert in_hand <= 1
+
+
+def test_an_op_that_needs_little_of_a_photo_gets_a_draft_of_it(
+    program: Program, tmp_path: Path
+) -> None:
+    named = [("a.jpg", 400, 320), ("b.png", 400, 320), ("c.jpg", 403, 320), ("d.jpg", 84, 60)]
+    jobs = [
+        job("a", i, photo(tmp_path, height, name, width), wire="image")
+        for i, (name, height, width) in enumerate(named)
+    ]
+    jobs.append(job("a", 4, photo(tmp_path, 400, "a.jpg", 320), wire="image", settings={"size": 9}))
+    result = run(program, [step("a", "extent")], jobs)
+    # 40 px are enough: an eighth; no JPEG; no whole part; too small for a part; 90 are wanted.
+    assert values_of(result, "a") == [50, 400, 403, 84, 200]
+
+
+def test_how_long_ops_took_is_told(program: Program) -> None:
+    jobs = [job("a", i, FromScalar(i)) for i in range(3)]
+    result = run(program, [step("a", "tarry")], jobs)
+    assert 0.03 <= result.computing <= result.seconds

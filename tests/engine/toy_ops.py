@@ -2,10 +2,12 @@
 
 import ctypes
 import os
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from engine.errors import ItemError, SkipItem
 from engine.hands import under_way
@@ -151,4 +153,60 @@ def die_once(value: Scalar, *, mark: str = "") -> Scalar:
     except FileExistsError:
         return value
     os.kill(os.getpid(), 9)
+    return value
+
+
+def wait_for(path: Path, pattern: str = "") -> None:
+    """Come back once a file is there and has such words in it; give up after a minute."""
+    until = time.monotonic() + 60
+    while not (path.exists() and re.search(pattern, path.read_text(errors="replace"))):
+        if time.monotonic() > until:
+            raise RuntimeError(f"{path} never came")
+        time.sleep(0.005)
+
+
+@op(version=1)
+def paint_after(value: Scalar, *, path: str = "") -> Image:
+    """A grey picture; all values but 0 wait for a file to be there."""
+    import torch
+
+    if value.data[0]:
+        wait_for(Path(path))
+    return Image(torch.zeros(1, 3, 4, 4))
+
+
+@op(version=1)
+def look_after(image: Image, *, path: str = "", words: str = "") -> Scalar:
+    """The height of a picture; those of one row wait for words in a file."""
+    if image.data.shape[2] == 1:
+        wait_for(Path(path), words)
+    return Scalar((image.data.shape[2],))
+
+
+def _least(settings: Mapping[str, Any]) -> int:
+    """Ten times the size wanted."""
+    return 10 * int(settings["size"])
+
+
+@op(version=1, draft=_least)
+def extent(image: Image, *, size: int = 4) -> Scalar:
+    """The height of a picture as it came."""
+    return Scalar((image.data.shape[2],) * len(image.data))
+
+
+@op(version=1)
+def fall(image: Image) -> Scalar:
+    """The height of a picture; those of three rows make the process fall over."""
+    if image.data.shape[2] == 3:
+        ctypes.string_at(0)
+    return Scalar((image.data.shape[2],))
+
+
+@op(version=1)
+def wait_for_others(value: Scalar, *, folder: str = "", others: int = 0) -> Scalar:
+    """The value, and a mark of it in a folder; zero waits until all others have left theirs."""
+    if not value.data[0]:
+        for number in range(1, others + 1):
+            wait_for(Path(folder) / str(number))
+    (Path(folder) / str(value.data[0])).touch()
     return value
