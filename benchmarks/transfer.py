@@ -60,7 +60,9 @@ ALIGNMENTS = ("none", "style", "directions")
 STRENGTHS = (0.4, 0.7, 1.0)
 #: Leak budgets of Collins et al.; theirs for portraits are 30 to 50.
 BUDGETS = (3.0, 10.0, 30.0, 100.0)
-FEATHER_PX, MARGIN_PX, BATCH = 4, 5, 10
+FEATHER_PX, BATCH = 4, 10
+#: How far outside the mask a protected transfer may change pixels: as the op does, and less.
+MARGINS_PX = (5, 2)
 PUBLISHED = "transfer to 32.conv1", "style"
 
 
@@ -188,7 +190,7 @@ class Method:
     draw: Draw
     strengths: Sequence[float] = STRENGTHS
     alignments: Sequence[str] = ALIGNMENTS
-    protected: bool = False  # also with what lies outside the mask restored
+    margins_px: Sequence[int] = ()  # also with what lies so far outside the mask restored
 
 
 def methods(bench: Bench, part: str) -> dict[str, Method]:
@@ -224,12 +226,20 @@ def methods(bench: Bench, part: str) -> dict[str, Method]:
     last = generator.layers[-1].name
     return {
         "transfer to 32.conv1": Method(transfer(0, "32.conv1"), alignments=("style",)),
-        "transfer": Method(transfer(0, last), protected=True),
+        "transfer": Method(transfer(0, last), margins_px=MARGINS_PX),
         "transfer from 8.rgb": Method(transfer(4, last), alignments=("directions",)),
+        "transfer from 16.conv0": Method(
+            transfer(5, last), alignments=("style",), margins_px=MARGINS_PX
+        ),
         "collage at 16": Method(collage(16)),
         "collage at 32": Method(collage(32)),
         "style channels": Method(channels, BUDGETS, ("none", "directions")),
     }
+
+
+def protected(margin_px: int) -> str:
+    """What is added to a method's name when pixels beyond a margin are restored."""
+    return f", protected beyond {margin_px} px"
 
 
 def catalogue(bench: Bench, part: str) -> "Tensor":
@@ -249,7 +259,7 @@ def sweep(bench: Bench, part: str) -> dict[tuple[str, str], Curve]:
     for name, method in known.items():
         grid = [0.0, *method.strengths]
         for how in method.alignments:
-            for form in ("", ", protected")[: 1 + method.protected]:
+            for form in ("", *map(protected, method.margins_px)):
                 curves[name + form, how] = Curve(grid, [[] for _ in grid], [[] for _ in grid])
     for pairs in draw_batches(bench, part):
         own = bench.styles(pairs.target)
@@ -262,9 +272,9 @@ def sweep(bench: Bench, part: str) -> dict[tuple[str, str], Curve]:
                     drawn = method.draw(own, others[how], pairs.mask, strength) if k else plain
                     drawn = drawn.clamp(-1, 1)
                     scored.note(curves[name, how], k, drawn)
-                    if method.protected:
-                        held = confined(plain, drawn, pairs.mask, MARGIN_PX, protect=True)
-                        scored.note(curves[name + ", protected", how], k, held.image)
+                    for margin in method.margins_px:
+                        held = confined(plain, drawn, pairs.mask, margin, protect=True)
+                        scored.note(curves[name + protected(margin), how], k, held.image)
     return curves
 
 

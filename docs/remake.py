@@ -39,7 +39,7 @@ class Measured:
         return line
 
 
-STEPS = ("--steps", "40")
+STEPS = ("--steps", "30")
 #: The longest first, so that none is left to run alone at the end.
 RUNS = (
     Measured("transfer", ("--pairs", 200), ("--parts", "pose", "mouth")),
