@@ -151,9 +151,12 @@ def _begin(generator: Generator, judge: Discriminator | None, tuning: FineTuning
     for parameter in learned:
         parameter.requires_grad = True
     if judge is None:
-        torch.manual_seed(tuning.seed)
         config = generator.config
-        judge = Discriminator(DiscriminatorConfig(config.resolution, channels_of(config.channels)))
+        # Its weights come from the global seed, which is put back.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(tuning.seed)
+            shape = DiscriminatorConfig(config.resolution, channels_of(config.channels))
+            judge = Discriminator(shape)
     judge = copy.deepcopy(judge).to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
     judge.requires_grad_(requires_grad=True)
     rate = tuning.learning_rate
