@@ -123,7 +123,7 @@ def main() -> None:
         told = {"by hand, s per item": round(hand, 4), "engine, s per item": round(engine, 4)}
         ratio = {"engine / by hand": round(engine / hand, 3)}
         load = {"turns": asked.turns, "load": round(os.getloadavg()[0], 1)}
-        print(json.dumps({"benchmark": "by_hand", "chain": kind, **told, **ratio, **load}))
+        print(json.dumps({"benchmark": "by_hand.chain", "chain": kind, **told, **ratio, **load}))
 
 
 if __name__ == "__main__":

@@ -236,7 +236,8 @@ def main() -> None:
         if peer.name not in asked.only:
             continue
         if peer.needs and not has(asked.venv, peer.needs):
-            print(json.dumps({"peer": peer.name, "skipped": "not in --venv"}), flush=True)
+            skipped = {"benchmark": "peers.skipped", "peer": peer.name, "why": "not in --venv"}
+            print(json.dumps(skipped), flush=True)
             continue
         for count in asked.files:
             folder = Path(tempfile.mkdtemp(prefix="peers-"))
@@ -248,7 +249,13 @@ def main() -> None:
             for kind in ("cold", "repeated"):
                 load = {"load": round(os.getloadavg()[0], 1)}
                 found = measure(peer, asked.venv or Path(), folder, count, asked.limit)
-                told = {"peer": peer.name, "files": count, "run": kind, **found}
+                told = {
+                    "benchmark": "peers.run",
+                    "peer": peer.name,
+                    "files": count,
+                    "run": kind,
+                    **found,
+                }
                 print(json.dumps({**told, **machine, **load}), flush=True)
                 if "failed" in found:
                     break

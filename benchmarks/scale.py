@@ -202,7 +202,7 @@ def main() -> None:
             extra = (asked.profile,) if work is measure else ()
             found = work(Path(name), size, *extra)
         told = {k: round(v, 3) if isinstance(v, float) else v for k, v in found.items()}
-        print(json.dumps({"benchmark": "scale", **told, **machine}), flush=True)
+        print(json.dumps({"benchmark": f"scale.{work.__name__}", **told, **machine}), flush=True)
 
 
 if __name__ == "__main__":

@@ -122,12 +122,22 @@ def codes() -> str:
     return filled((DOCS / "codes.md").read_text(encoding="utf-8"), TABLES)
 
 
+def scale() -> str:
+    """docs/scale.md with the figures that the benchmarks measured."""
+    sys.path.insert(0, str(DOCS))
+    from scale_tables import TABLES
+    from tables import filled
+
+    return filled((DOCS / "scale.md").read_text(encoding="utf-8"), TABLES)
+
+
 PAGES = {
     "architecture.md": architecture,
     "cli.md": cli,
     "codes.md": codes,
     "models.md": models,
     "ops.md": ops,
+    "scale.md": scale,
     "soat.md": soat,
 }
 
