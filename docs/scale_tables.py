@@ -30,7 +30,7 @@ def items() -> str:
     rows = [(told, *(number(line[key]) for line in found)) for key, told in ITEMS.items()]
     stored = [
         f"{line['latents']:,} codes of 2 KB: {number(line['cold, s'])} s, in "
-        f"{line['files in the store']:,} files, driver at most {number(line['driver cold, MB'])} MB."
+        f"{line['files in the store']:,} files, driver {number(line['driver cold, MB'])} MB."
         for line in lines("scale", "latents")
     ]
     if not found:
