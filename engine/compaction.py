@@ -15,14 +15,29 @@ Entry: TypeAlias = tuple[Record, Mapping[str, Buffer]]
 SMALL = 8 << 20
 TARGET = 64 << 20
 MOST_RECORDS = 4096
+#: In a cache with a limit no merged pack takes more than such a part of it.
+MOST_OF_LIMIT = 1 / 16
+#: Packs are alike if none is worth so many times what another is, in seconds per byte; and all that
+#: are made again as fast as they could be read (100 MB/s).
+ALIKE = 8.0
+WORTHLESS = 1e-8
 
 
-def compact(root: Path, index: Index, small: int = SMALL, target: int = TARGET) -> int:
-    """Merge small packs; tell how many files fewer there are.
+def compact(
+    root: Path,
+    index: Index,
+    small: int = SMALL,
+    target: int = TARGET,
+    limit: int | None = None,
+) -> int:
+    """Merge small packs; tell how many files fewer there are. `limit`: most bytes of the cache.
 
     The merged pack is in place and indexed before the small ones go, so a kill loses nothing. A
     pack that cannot be read whole is left alone. Raises: StoreError when nothing can be written.
     """
+    if limit is not None:
+        target = min(target, int(limit * MOST_OF_LIMIT))
+        small = min(small, target)
     fewer = 0
     little = [p for p in index.packs() if p.size < small and p.records < MOST_RECORDS]
     for group in _groups(little, target):
@@ -39,9 +54,13 @@ def compact(root: Path, index: Index, small: int = SMALL, target: int = TARGET) 
 
 
 def _groups(packs: Sequence[Pack], target: int) -> Iterator[list[Pack]]:
-    """Cut packs, sorted by worth, into runs of two or more that fill one file each."""
+    """Cut packs, sorted by worth, into runs of two or more alike that fill one file each."""
     group: list[Pack] = []
     for pack in packs:
+        if group and _worth(pack) > ALIKE * _worth(group[0]):
+            if len(group) > 1:
+                yield group
+            group = []
         group.append(pack)
         full = sum(p.records for p in group) >= MOST_RECORDS
         if full or sum(p.size for p in group) >= target:
@@ -49,6 +68,11 @@ def _groups(packs: Sequence[Pack], target: int) -> Iterator[list[Pack]]:
             group = []
     if len(group) > 1:
         yield group
+
+
+def _worth(pack: Pack) -> float:
+    """Seconds of computing per byte."""
+    return max(WORTHLESS, pack.seconds / pack.size)
 
 
 def _content(root: Path, index: Index, pack: Pack) -> list[Entry] | None:

@@ -5,7 +5,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from engine.cluster import planned_slots
+from engine.costs import BESIDE, STRETCH, exact, written
 from engine.glance import Terms
+from engine.memo import Pace
 from engine.page import duration, number, plural, size_text
 from engine.plan import Board
 from engine.session import Request, Session, numerics, open_session, questions
@@ -23,15 +25,22 @@ class PlannedStep:
     skipped: int = 0
     seconds: float | None = None  # guessed from past runs, for one worker
     size: float | None = None  # bytes in the store, guessed likewise
+    files_size: float | None = 0.0  # bytes of output files, guessed likewise
 
 
 @dataclass(frozen=True, slots=True)
 class PlanResult:
-    """A plan. `unread` counts photos whose content no run has read yet: they count as to run."""
+    """A plan. `unread` counts photos whose content no run has read yet: they count as to run.
+
+    `beside` is what a run takes beside its items, in seconds, and `stretch` how much longer it
+    takes than its workers would if they never waited.
+    """
 
     steps: Mapping[str, PlannedStep]
     unread: int = 0
     slots: int = 1
+    beside: float = 0.0
+    stretch: float = 1.0
 
     def as_json(self) -> dict[str, Any]:
         """The plan as `--json` prints it."""
@@ -40,19 +49,31 @@ class PlanResult:
             name: {key: value for key, value in asdict(step).items() if key in kept}
             for name, step in self.steps.items()
         }
-        guessed = {"seconds": self.seconds, "bytes": self.size}
+        guessed = {"seconds": self.seconds, "bytes": self.size, "output_bytes": self.files_size}
         return {"steps": steps, "estimate": {**guessed, "workers": self.slots}}
 
     @property
     def seconds(self) -> float | None:
-        """Seconds that the workers will take, all at work; None when no past run tells."""
-        work = _sum([step.seconds for step in self.steps.values() if step.to_run])
-        return None if work is None else round(work / self.slots, 3)
+        """Seconds that the run will take; None when no past run tells."""
+        work = _sum([step.seconds for step in self._to_run()])
+        return None if work is None else round(self._wall(work), 3)
+
+    def _wall(self, work: float) -> float:
+        return self.beside + self.stretch * work / self.slots if self._to_run() else 0.0
+
+    def _to_run(self) -> list[PlannedStep]:
+        return [step for step in self.steps.values() if step.to_run]
 
     @property
     def size(self) -> int | None:
         """Bytes that will be added to the cache; None when no past run tells."""
-        size = _sum([step.size for step in self.steps.values() if step.to_run])
+        size = _sum([step.size for step in self._to_run()])
+        return None if size is None else round(size)
+
+    @property
+    def files_size(self) -> int | None:
+        """Bytes of the output files that will be written; None when no past run tells."""
+        size = _sum([step.files_size for step in self._to_run()])
         return None if size is None else round(size)
 
     def as_text(self) -> str:
@@ -74,9 +95,10 @@ class PlanResult:
         if self.unread:
             yield f"{plural(self.unread, 'photo')} not read yet: what is cached shows in the run"
         if self.seconds:
-            disk = f" and {size_text(self.size)} of cache" if self.size else ""
             workers = plural(self.slots, "worker")
-            told = f"about {duration(self.seconds)} on {workers}{disk}"
+            told = f"about {duration(self.seconds)} on {workers}"
+            told += f", {size_text(self.size)} of cache" if self.size else ""
+            told += f", {size_text(self.files_size)} of outputs" if self.files_size else ""
             yield f"{told}, going by past runs"
 
 
@@ -140,7 +162,15 @@ def forecast(session: Session) -> PlanResult:
     steps: dict[str, PlannedStep] = {}
     for name, step in session.declared.steps.items():
         space, count = session.items.spaces[name], counts[name]
-        pace = paces.get(step.op.name)
+        pace = paces.get(exact(step, numerics(session.request))) or paces.get(step.op.name)
+        if step.coalesce:  # a choice, which no worker makes
+            pace = Pace(0.0, 0.0)
+        files = [
+            paces.get(written(step, output))
+            for output in session.declared.outputs
+            if output.ref.node == name and not output.table
+        ]
+        grown = _sum([pace.size if pace is not None else None for pace in files])
         steps[name] = PlannedStep(
             axes=dict(zip(space.axes, space.sizes, strict=True)),
             items=count["items"],
@@ -150,5 +180,8 @@ def forecast(session: Session) -> PlanResult:
             skipped=count["skipped"],
             seconds=None if pace is None else pace.seconds * count["to_run"],
             size=None if pace is None else pace.size * count["to_run"],
+            files_size=None if grown is None else grown * count["to_run"],
         )
-    return PlanResult(steps, board.unread, planned_slots(session.request.cluster))
+    beside, stretch = paces.get(BESIDE, Pace(0.0, 0.0)), paces.get(STRETCH, Pace(1.0, 0.0))
+    slots = planned_slots(session.request.cluster)
+    return PlanResult(steps, board.unread, slots, beside.seconds, stretch.seconds)

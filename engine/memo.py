@@ -22,7 +22,7 @@ _SEAL = 9  # characters of a checksum
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What one item of an op takes: seconds of computing, bytes in the store."""
+    """What one item of an op takes: seconds of a worker, bytes on disk; see costs.py for others."""
 
     seconds: float
     size: float

@@ -6,18 +6,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from engine.cluster import planned_slots
 from engine.console import Screen
+from engine.costs import Costs
 from engine.dispatch import Unread
 from engine.hands import under_way
 from engine.jobs import Chunk, ChunkResult, Outcome
 from engine.ledger import Ledger
 from engine.limits import check_failures
-from engine.memo import Pace
 from engine.outputs import Standing
 from engine.page import plural
 from engine.plan import Board
 from engine.pulse import Meter, write_pulse
-from engine.session import Session
+from engine.session import Session, numerics
 
 SHOW_EVERY_S = 0.2
 #: Seconds between pulses, and between looks at the size of the cache.
@@ -43,7 +44,8 @@ class Notes:
         self.seconds: defaultdict[str, float] = defaultdict(float)  # of computing, by step
         self.meter = Meter()
         self.unwritten: list[str] = []  # files that could not be written, and why
-        self._costs: defaultdict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
+        graph = session.items.graph
+        self._costs = Costs(graph.steps, graph.outputs, numerics(session.request))
         self._shown = self._looked = 0.0
         self._under_way: Mapping[str, float] = {}
         self._beaten = self._weighed = time.monotonic()
@@ -52,6 +54,7 @@ class Notes:
     def absorb(self, _chunk: Chunk, result: ChunkResult) -> None:
         """Remember what a chunk stored and wrote."""
         self.meter.count(result)
+        self._costs.count(result)
         records = [o.record for o in result.outcomes if o.record is not None]
         if records:
             self.session.index.add(records)
@@ -71,7 +74,7 @@ class Notes:
         self.ledger.record_components(self._components(told))
         for outcome, label in told:
             if outcome.status == "done":
-                self._count(outcome)
+                self.seconds[outcome.item[0]] += outcome.seconds
             elif outcome.status == "quarantined":
                 where = f"{outcome.item[0]} of {label}"
                 self.screen.item(f"set aside ({outcome.reason}): {where}: {outcome.message}")
@@ -125,17 +128,5 @@ class Notes:
 
     def remember_paces(self) -> None:
         """Keep what one item of each op took, for the plans of later runs."""
-        self.session.memo.remember_paces(
-            {
-                op: Pace(took / count, size / count)
-                for op, (count, took, size) in self._costs.items()
-            }
-        )
-
-    def _count(self, outcome: Outcome) -> None:
-        step = self.session.items.graph.steps[outcome.item[0]]
-        self.seconds[step.name] += outcome.seconds
-        costs = self._costs[step.op.name]
-        costs[0] += 1
-        costs[1] += outcome.seconds
-        costs[2] += outcome.record.size if outcome.record is not None else 0
+        slots = planned_slots(self.session.request.cluster)
+        self.session.memo.remember_paces(self._costs.paces(slots))

@@ -198,9 +198,9 @@ class _Run:
         session = self.session
         self.notes.remember_paces()
         session.index.touch(self.board.states.packs)
-        compact(session.store, session.index)
         if (most := self.graph.run.max_size_bytes) is not None:
-            session.index.evict(most)
+            session.index.evict(most)  # first: a merged pack goes or stays as a whole
+        compact(session.store, session.index, limit=most)
 
     # -- the end ---------------------------------------------------------------------------------
 

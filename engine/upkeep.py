@@ -87,8 +87,9 @@ def _collect(folder: Path, index: Index, max_size: str | None) -> Care:
     """Sweep what dead writers left, merge small files, and evict down to a size."""
     swept = sweep(folder)
     index.absorb()
-    fewer = compact(folder, index)
-    freed = index.evict(read_size(max_size)) if max_size else 0
+    limit = read_size(max_size) if max_size else None
+    freed = index.evict(limit) if limit is not None else 0
+    fewer = compact(folder, index, limit=limit)
     text = (
         f"removed {plural(swept, 'unfinished file')}, merged {plural(fewer, 'small file')} away, "
         f"freed {size_text(freed)}"

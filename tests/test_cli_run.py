@@ -136,7 +136,7 @@ def test_plan_counts_and_touches_nothing(
     [line] = capsys.readouterr().out.splitlines()
     steps = json.loads(line)["steps"]
     estimate = json.loads(line)["estimate"]
-    assert set(estimate) == {"seconds", "bytes", "workers"}
+    assert set(estimate) == {"seconds", "bytes", "output_bytes", "workers"}
     assert steps["framed"]["axes"] == {"photo": 3, "edge": 2}
     assert set(steps["small"]) == {"axes", "items", "cached", "to_run"}
     assert (steps["small"]["items"], steps["small"]["to_run"]) == (3, 3)

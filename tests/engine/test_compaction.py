@@ -47,6 +47,29 @@ def test_like_goes_with_like(tmp_path: Path) -> None:
         assert packs == [{"cheap"}, {"dear"}]
 
 
+def test_what_is_worth_more_is_not_merged_with_what_is_worth_less(tmp_path: Path) -> None:
+    with Index(tmp_path) as index:
+        for i in range(4):
+            put(tmp_path, index, f"cheap{i}", 0.0)
+            put(tmp_path, index, f"dear{i}", 100.0 + i)
+        assert compact(tmp_path, index) == 6
+        cheap, dear = index.packs()
+        assert {r.key[:-1] for r in index.records_in(cheap.name)} == {"cheap"}
+        index.evict(dear.size)
+        assert [pack.name for pack in index.packs()] == [dear.name]
+
+
+def test_merged_packs_are_a_small_part_of_a_limited_cache(tmp_path: Path) -> None:
+    with Index(tmp_path) as index:
+        for i in range(64):
+            put(tmp_path, index, f"k{i}", 1.0)
+        limit = index.size()
+        compact(tmp_path, index, limit=limit)
+        sizes = [pack.size for pack in index.packs()]
+        assert 8 <= len(sizes) <= 20
+        assert index.evict(limit // 2) < 0.7 * limit
+
+
 def test_a_merged_pack_holds_so_many_records_at_most(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
