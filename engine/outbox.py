@@ -24,7 +24,7 @@ from engine.records import Record
 from engine.store import write_pack
 from engine.values import Value
 
-#: A pack is written when this much has gathered since the last one, and at the end.
+#: Packs are written when this much has gathered since the last ones, and at the end.
 FLUSH_SECONDS = 0.5
 FLUSH_BYTES = 64 << 20
 #: Values that may wait to be written; whoever brings more waits too.
@@ -80,7 +80,10 @@ class Outbox:
         self._post(lambda: self._write(export, value), nbytes(value))
 
     def flush(self, *, due: bool = False) -> None:
-        """Have what has gathered written as one pack; with `due` only if it is time for one."""
+        """Have what has gathered written, a pack for each step; with `due` only if it is time.
+
+        What one step made may be worth far more than what another did, and a pack goes whole.
+        """
         self._post(lambda: self._flush(due=due), 0)
 
     def _post(self, work: Callable[[], None], size: int) -> None:
@@ -108,13 +111,14 @@ class Outbox:
         if due and not late and self._pending_bytes <= FLUSH_BYTES:
             return
         self._flushed = time.perf_counter()
-        if not self._pending:
-            return
-        entries = [(record, payload) for _, record, payload in self._pending]
-        records = write_pack(self._store, entries)
-        self._hands.packed(records[0].pack)
-        for (outcome, _, _), record in zip(self._pending, records, strict=True):
-            self.outcomes.append(replace(outcome, record=record))
+        steps: dict[str, list[tuple[Outcome, Record, dict[str, bytes]]]] = {}
+        for entry in self._pending:
+            steps.setdefault(entry[0].item[0] if entry[2] else "", []).append(entry)
+        for some in steps.values():
+            records = write_pack(self._store, [(record, payload) for _, record, payload in some])
+            self._hands.packed(records[0].pack)
+            for (outcome, _, _), record in zip(some, records, strict=True):
+                self.outcomes.append(replace(outcome, record=record))
         self._pending, self._pending_bytes = [], 0
 
     def _write(self, export: Export, value: Value) -> None:

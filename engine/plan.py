@@ -358,6 +358,7 @@ class Board:
             origin.record.pack
             for origin in chain(inputs, exported)
             if isinstance(origin, FromItem) and origin.record is not None
+            if origin.port not in origin.record.scalars
         }
 
     # -- telling ---------------------------------------------------------------------------------

@@ -26,7 +26,6 @@ OPS = '''
 import time
 from collections.abc import Sequence
 from pathlib import Path
-import torch
 from engine.errors import ItemError
 from engine.op import op
 from engine.values import Image, Scalar
@@ -53,6 +52,7 @@ def most(values: Sequence[Scalar]) -> Scalar:
 @op(version=1)
 def make(value: Scalar, *, px: int, seconds: float = 0.0) -> Image:
     """A picture that took its time."""
+    import torch
     time.sleep(seconds)
     noise = torch.Generator().manual_seed(int(value.data[0]))
     return Image(torch.rand(1, 3, px, px, generator=noise) * 2 - 1)
@@ -227,10 +227,10 @@ def test_only_what_timed_out_is_tried_again(
     steps = """
 steps:
   liked:   {op: picky, in: {value: x}, with: {hate: 1}}
-  pass:    {op: gate, in: {value: liked}, with: {file: GATE, least: 4}}
+  pass:    {op: gate, in: {value: liked}, with: {file: GATE, least: 4}, timeout: 3s}
 outputs: [{from: pass, to: all.csv}]
 """
-    here = place(steps, 5, "run: {retries: 0, timeout: 2s}")
+    here = place(steps, 5, "run: {retries: 0}")
     assert main(here.line("run", "-q", "--json")) == 3
     steps_told = told(capsys)["steps"]
     assert (steps_told["pass"]["quarantined"], steps_told["liked"]["quarantined"]) == (1, 1)
@@ -239,8 +239,7 @@ outputs: [{from: pass, to: all.csv}]
     here.gate.touch()
     assert main(here.line("retry-failed", "-q", "--json", "--reason", "timeout")) == 3
     steps_told = told(capsys)["steps"]
-    assert (steps_told["pass"]["done"], steps_told["liked"]["done"]) == (1, 0)
-    assert steps_told["liked"]["quarantined"] == 1
+    assert (steps_told["pass"]["done"], steps_told["liked"]["quarantined"]) == (1, 1)
 
 
 # -- when it has ended ---------------------------------------------------------------------------

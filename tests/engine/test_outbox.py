@@ -87,3 +87,20 @@ def test_a_disk_that_refuses_a_pack_stops_the_chunk(tmp_path: Path, beside: bool
     (tmp_path / "store" / "packs").write_text("in the way")
     with pytest.raises(StoreError, match="cannot be written"):
         write_two(tmp_path, beside=beside)
+
+
+def test_each_step_has_packs_of_its_own(tmp_path: Path) -> None:
+    with opened(tmp_path, beside=True) as outbox:
+        for number in range(6):
+            item = ("dear" if number % 2 else "cheap", number)
+            record = Record(f"k{number}")
+            outbox.store(Outcome(item, "done", record.key), record, {"image": picture(number)})
+        outbox.flush()
+    packs = {}
+    for outcome in outbox.outcomes:
+        assert outcome.record is not None
+        packs.setdefault(outcome.record.pack, set()).add(outcome.item)
+    assert list(packs.values()) == [
+        {("cheap", 0), ("cheap", 2), ("cheap", 4)},
+        {("dear", 1), ("dear", 3), ("dear", 5)},
+    ]
