@@ -1,6 +1,6 @@
 """Many small packs become few large ones, like with like so that eviction can still choose."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
@@ -29,11 +29,13 @@ def compact(
     small: int = SMALL,
     target: int = TARGET,
     limit: int | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> int:
     """Merge small packs; tell how many files fewer there are. `limit`: most bytes of the cache.
 
-    The merged pack is in place and indexed before the small ones go, so a kill loses nothing. A
-    pack that cannot be read whole is left alone. Raises: StoreError when nothing can be written.
+    What is left when `stop` says so waits for the next time. A merged pack is in place and indexed
+    before the small ones go, so a kill loses nothing; a pack that cannot be read whole is left
+    alone. Raises: StoreError when nothing can be written.
     """
     if limit is not None:
         target = min(target, int(limit * MOST_OF_LIMIT))
@@ -41,6 +43,8 @@ def compact(
     fewer = 0
     little = [p for p in index.packs() if p.size < small and p.records < MOST_RECORDS]
     for group in _groups(little, target):
+        if stop():
+            break
         content = {pack.name: _content(root, index, pack) for pack in group}
         old = {name for name, entries in content.items() if entries is not None}
         if len(old) < 2:

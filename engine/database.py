@@ -28,6 +28,8 @@ SUFFIXES = ("", "-wal", "-shm", "-journal")
 #: What SQLite says of a file whose content makes no sense, where its kind of error does not tell.
 _NONSENSE = ("Could not decode", "no such table", "no such column", "malformed")
 _NONSENSE_CODES = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR_SHORT_READ")
+#: Keys are random, so looks at a large index go to pages all over: how many SQLite may keep.
+_CACHE_KIB = 64 << 10
 #: A disk with less room than this is full as far as a database is concerned.
 _FULL_BYTES = 256 << 10
 
@@ -180,6 +182,7 @@ def _open(path: Path, schema: str, version: int) -> tuple[sqlite3.Connection, bo
         journal = "TRUNCATE" if is_network(path.parent) else "WAL"
         connection.execute(f"PRAGMA journal_mode={journal}")
         connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
         with transaction(connection):
             made = _make_tables(connection, schema, version)
     except BaseException:

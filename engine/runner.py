@@ -38,6 +38,9 @@ from engine.store import sweep
 from engine.story import opening, pairs
 from engine.tables import lost_rows, write_tables
 
+#: At the end of a run small packs are merged for so many seconds, or such a share of what it took.
+TIDY_S, TIDY_SHARE = 10.0, 0.1
+
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
@@ -137,7 +140,7 @@ class _Run:
         try:
             self._prepare()
             self._compute()
-            self._keep_house()
+            self._keep_house(time.monotonic() - began)
         except WorkflowError as error:
             problem = error
         except OSError as error:
@@ -193,14 +196,22 @@ class _Run:
             count = plural(len(notes.unwritten), "output")
             raise RunError(f"{count} could not be written; the first one: {notes.unwritten[0]}")
 
-    def _keep_house(self) -> None:
-        """Leave the cache tidy: few files, no more bytes than asked for."""
+    def _keep_house(self, took: float) -> None:
+        """Leave the cache tidy: few files, no more bytes than asked for.
+
+        A run of `took` seconds is not held up for long by it; what is left, later ones do.
+        """
         session = self.session
         self.notes.remember_paces()
         session.index.touch(self.board.states.packs)
         if (most := self.graph.run.max_size_bytes) is not None:
             session.index.evict(most)  # first: a merged pack goes or stays as a whole
-        compact(session.store, session.index, limit=most)
+        until = time.monotonic() + max(TIDY_S, TIDY_SHARE * took)
+
+        def enough() -> bool:
+            return self.seen.draining or time.monotonic() > until
+
+        compact(session.store, session.index, limit=most, stop=enough)
 
     # -- the end ---------------------------------------------------------------------------------
 

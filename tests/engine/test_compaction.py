@@ -37,6 +37,17 @@ def test_values_survive_and_files_become_few(tmp_path: Path) -> None:
         assert content(tmp_path, index, keys) == before
 
 
+def test_it_ends_when_told_and_goes_on_the_next_time(tmp_path: Path) -> None:
+    with Index(tmp_path) as index:
+        for i in range(8):
+            put(tmp_path, index, f"k{i}", 1.0)
+        two = 2 * index.packs()[0].size
+        answers = iter([False, True])
+        assert compact(tmp_path, index, target=two, stop=lambda: next(answers)) == 1
+        assert len(index.packs()) == 7
+        assert compact(tmp_path, index, target=two) == 3
+
+
 def test_like_goes_with_like(tmp_path: Path) -> None:
     with Index(tmp_path) as index:
         for i in range(4):
