@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
 CUT_OFF = "the connection to the Dask scheduler is lost; the same command again goes on from here"
+#: Seconds that a scheduler may take to answer.
+ANSWER_S = 30
 _LOGGERS = ("distributed", "tornado", "bokeh", "asyncio")
 
 
@@ -132,7 +134,7 @@ def _connect(spec: ClusterSpec) -> Iterator["Client"]:
         )
     try:
         client = Client(  # type: ignore[no-untyped-call]
-            **where, timeout="30s", set_as_default=False
+            **where, timeout=ANSWER_S, set_as_default=False
         )
     except (OSError, ValueError, TypeError, TimeoutError) as error:
         raise RunError(f"{spec.name}: no answer ({error}){_tls_hint(spec, error)}") from error

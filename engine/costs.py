@@ -7,12 +7,12 @@ report), and how well it keeps its workers at work, is remembered like a pace.
 
 import hashlib
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.dag import Output, Step
-from engine.jobs import ChunkResult, Outcome
+from engine.jobs import ChunkResult
 from engine.memo import Pace
 
 #: The names of what a run takes beside its items, and of how much longer it takes than its workers
@@ -47,10 +47,10 @@ class _Sum:
     seconds: float = 0.0
     size: float = 0.0
 
-    def add(self, seconds: float, size: float) -> None:
-        self.count += 1
-        self.seconds += seconds
-        self.size += size
+    def add(self, other: "_Sum") -> None:
+        self.count += other.count
+        self.seconds += other.seconds
+        self.size += other.size
 
     @property
     def mean(self) -> Pace:
@@ -71,48 +71,64 @@ class Costs:
         self._warm: defaultdict[str, _Sum] = defaultdict(_Sum)
         self._cold: defaultdict[str, _Sum] = defaultdict(_Sum)
         self._met: set[tuple[str, str]] = set()  # worker and step
-        self._began = time.monotonic()
-        self._results: list[tuple[float, list[str]]] = []  # when, and the paces of what was done
+        self._began = self._first = self._last = time.monotonic()
+        self._results = 0
+        self._begun: Counter[str] = Counter()  # items of the first result, by step
+        self._others: Counter[str] = Counter()
 
     def count(self, result: ChunkResult) -> None:
         """Add a chunk: what its worker took is shared out among the items that it did."""
-        done = [o for o in result.outcomes if o.status == "done" and o.record is not None]
         for file in result.written:
-            self._warm[self._files[file.output]].add(0.0, file.size)
-        if not done:
+            self._warm[self._files[file.output]].add(_Sum(1, 0.0, file.size))
+        sums = self._sums(result)
+        if not sums:
             return
+        total = sum(some.count for some in sums.values())
         own = sum(outcome.seconds for outcome in result.outcomes)
         known = (result.worker, "") in self._met
         beside = result.seconds - own if result.seconds and known else 0.0
         scale = result.seconds / own if beside < 0 else 1.0
-        first: dict[str, int] = {}
-        for outcome in done:
-            step = outcome.item[0]
-            if (result.worker, step) not in self._met:
-                self._met.add((result.worker, step))
-                first[step] = outcome.batch
-            cold = first.get(step, 0) > 0
-            first[step] = first.get(step, 0) - 1
-            self._add(outcome, outcome.seconds * scale + max(0.0, beside) / len(done), cold=cold)
-        self._met.add((result.worker, ""))
-        self._results.append((time.monotonic(), [self._names[o.item[0]][1] for o in done]))
+        self._last = time.monotonic()
+        if not self._results:
+            self._first = self._last
+        for (step, cold), some in sums.items():
+            some.seconds = some.seconds * scale + max(0.0, beside) * some.count / total
+            for name in self._names[step]:
+                (self._cold if cold else self._warm)[name].add(some)
+            (self._others if self._results else self._begun)[step] += some.count
+        self._results += 1
+        self._met |= {(result.worker, step) for step in ("", *(step for step, _ in sums))}
 
-    def _add(self, outcome: Outcome, seconds: float, *, cold: bool) -> None:
-        assert outcome.record is not None
-        size = outcome.record.size + RECORD_BYTES + PORT_BYTES * len(outcome.record.ports)
-        for name in self._names[outcome.item[0]]:
-            (self._cold if cold else self._warm)[name].add(seconds, size)
+    def _sums(self, result: ChunkResult) -> dict[tuple[str, bool], _Sum]:
+        """Sum up what was done, by step; the first batch of a worker on a step apart (True)."""
+        sums: dict[tuple[str, bool], _Sum] = {}
+        cold: dict[str, int] = {}
+        for outcome in result.outcomes:
+            step, record = outcome.item[0], outcome.record
+            if outcome.status != "done" or record is None:
+                continue
+            if step not in cold:
+                cold[step] = 0 if (result.worker, step) in self._met else outcome.batch
+            which = (step, cold[step] > 0)
+            cold[step] -= 1
+            some = sums.setdefault(which, _Sum())
+            some.count += 1
+            some.seconds += outcome.seconds
+            some.size += record.size + RECORD_BYTES + PORT_BYTES * len(record.ports)
+        return sums
 
     def paces(self, slots: int) -> dict[str, Pace]:
         """What one item of each op took, and the run beside its items; nothing if none was done."""
         if not self._results:
             return {}
         found = {name: some.mean for name, some in {**self._cold, **self._warm}.items()}
-        (first, begun), *others = self._results
-        last = self._results[-1][0]
-        start = first - self._began - sum(found[name].seconds for name in begun)
-        found[BESIDE] = Pace(max(0.0, start) + time.monotonic() - last, 0.0)
-        busy = sum(found[name].seconds for _, names in others for name in names)
-        if busy and len(others) >= TELLING * slots:
-            found[STRETCH] = Pace(max(1.0, (last - first) * slots / busy), 0.0)
+        start = self._first - self._began - self._work(found, self._begun)
+        found[BESIDE] = Pace(max(0.0, start) + time.monotonic() - self._last, 0.0)
+        busy = self._work(found, self._others)
+        if busy and self._results > TELLING * slots:
+            found[STRETCH] = Pace(max(1.0, (self._last - self._first) * slots / busy), 0.0)
         return found
+
+    def _work(self, found: Mapping[str, Pace], done: Mapping[str, int]) -> float:
+        """Seconds of so many items."""
+        return sum(found[self._names[step][1]].seconds * n for step, n in done.items())

@@ -18,6 +18,8 @@ from engine.store import list_packs
 from run_workflow import main
 
 ROOT = Path(__file__).parent.parent
+#: A process with mounts of its own.
+OWN_MOUNTS = ["unshare", "-rm", "sh", "-c"]
 #: Items of a run that is looked at: many more than are under way at a time.
 COUNT = 300
 #: `gate` holds some items back until a file is there: a run can be looked at in its middle.
@@ -92,14 +94,15 @@ class Place:
         flow, own = str(self.root / "flow.yaml"), ["--ops", str(self.root / "ops.py")]
         return [name, flow, *own, "--workers", "1", *places, *more]
 
-    def start(self, *command: str) -> "subprocess.Popen[str]":
-        """Start a command in another process."""
+    def start(self, *command: str, mounts: str = "") -> "subprocess.Popen[str]":
+        """Start a command in another process; `mounts` is what it sees differently."""
+        own = [*OWN_MOUNTS, f'{mounts} && exec "$@"', "sh"] if mounts else []
         process = subprocess.Popen(
-            [sys.executable, str(ROOT / "run_workflow.py"), *command],
+            [*own, sys.executable, str(ROOT / "run_workflow.py"), *command],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(self.root / "mine")},
         )
         self.started.append(process)
         return process
@@ -438,3 +441,52 @@ def test_settings_that_cost_more_are_foretold_by_their_own_past(
         assert main(here.line("plan", "--json")) == 0
         guessed[seconds] = told(capsys)["estimate"]["seconds"]
     assert guessed["0.25"] - guessed["0.01"] > 0.5 * 36 * 0.24
+
+
+# -- stores that cannot be used ------------------------------------------------------------------
+
+
+def test_a_store_of_a_newer_version_is_left_alone(
+    quick: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(quick.line("run", "-q")) == 0
+    cache = quick.root / "cache"
+    (cache / "format").write_text("2\n")
+    before = {path: path.stat().st_mtime_ns for path in cache.rglob("*")}
+    commands = [quick.line("run", "-q"), quick.line("plan")]
+    for command in (*commands, ["cache", "gc", "--cache", str(cache)]):
+        capsys.readouterr()
+        assert main(command) == 1
+        assert "has format '2', this version knows 1" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("mount --bind '{0}' '{0}' && mount -o remount,bind,ro '{0}'", "Read-only file system"),
+        ("mount -t tmpfs -o size=1m none '{0}'", "free some space, or name another folder"),
+    ],
+    ids=["read-only", "full"],
+)
+def test_a_store_that_cannot_be_written_stops_the_run_and_nothing_is_half_done(
+    quick: Place, capsys: pytest.CaptureFixture[str], how: str, said: str
+) -> None:
+    try:
+        subprocess.run([*OWN_MOUNTS, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no right to mount")
+    assert main(quick.line("run", "-q")) == 0
+    before = weight(quick)
+    quick.write(GATED.replace("px: 8", "px: 128"), 60)
+    run = quick.start(*quick.line("run", "-q"), mounts=how.format(quick.root / "cache"))
+    _, errors = run.communicate()
+    assert run.returncode == 1
+    assert said in errors
+    assert "Traceback" not in errors
+    assert weight(quick) == before
+    assert [path for path in quick.root.rglob("*.tmp") if path.is_file()] == []
+    capsys.readouterr()
+    assert main(quick.line("run", "-q", "--json")) == 0
+    assert told(capsys)["steps"]["picture"]["done"] > 0
+    assert len(quick.pictures()) == 60

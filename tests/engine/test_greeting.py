@@ -56,6 +56,12 @@ def test_a_folder_that_may_not_be_written_is_named(
         assert complaints(asked) == [f"cannot write to {open_folder}: Permission denied"]
 
 
+def test_a_folder_without_room_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = wanted(tmp_path / "probe-1")
+    monkeypatch.setattr("engine.greeting.FEW_BYTES", 1 << 62)
+    assert complaints(asked) == [f"has no space left in {tmp_path}"]
+
+
 def test_a_gpu_that_is_not_there_is_missed() -> None:
     import torch
 
