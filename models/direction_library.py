@@ -4,6 +4,7 @@ What goes in belongs to this model: directions of another one are refused, unles
 anew on the pictures of this one.
 """
 
+import difflib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,8 @@ from models.stylegan2 import Generator
 FOLDER = "directions"
 #: Codes drawn to see how far codes spread along a direction.
 _CODES = 2000
+#: How many times as far as codes lie from the mean code strength 1 may lead.
+_FARTHEST = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,11 @@ class Library:
         """A direction by name. Raises: ModelError if there is none."""
         if name not in self.names:
             known = ", ".join(self.names) or "none"
-            raise ModelError(f"'{name}' is not in the library of '{self.model.name}' ({known})")
+            near = difflib.get_close_matches(name, self.names, 1)
+            guess = f", did you mean '{near[0]}'?" if near else ""
+            raise ModelError(
+                f"'{name}' is not in the library of '{self.model.name}'{guess} ({known})"
+            )
         return load_direction(self.path(name))
 
 
@@ -87,7 +94,8 @@ def open_library(model: str) -> Library:
 def take_in(library: Library, file: Path, wish: Wish) -> StoredDirection:
     """Add a direction: a file of this project, or one that `read_foreign` understands.
 
-    Raises: ModelError if it is of another model, does not fit, or the name is taken.
+    Raises: ModelError if it is of another model, does not fit, leads nowhere near its codes, or
+    the name is taken.
     """
     own = file.suffix.lower() == ".safetensors"
     if not own and file.suffix.lower() not in SUFFIXES:
@@ -105,6 +113,7 @@ def take_in(library: Library, file: Path, wish: Wish) -> StoredDirection:
     if wish.calibrate or found_elsewhere(found):
         net = companions.features(library.features)
         found = recalibrated(generator, net, found, wish.calibrate or name)
+    _check_reach(generator, found, file)
     library.folder.mkdir(exist_ok=True)
     partial = target.with_name(f".{target.name}.tmp")
     save_direction(found, partial)
@@ -174,6 +183,19 @@ def _check_fits(generator: Generator, found: StoredDirection, file: Path) -> Non
         )
     if found.rows:
         choose_rows(config, found.rows)
+
+
+def _check_reach(generator: Generator, found: StoredDirection, file: Path) -> None:
+    """Raise ModelError if a step of strength 1 leads nowhere near the generator's codes."""
+    if found.space == "style":
+        return
+    w = draw_codes(generator, _CODES // 10, 0)
+    usual = float((w - generator.w_avg.to(w)).norm(dim=1).mean())
+    if found.sigma > _FARTHEST * usual:
+        raise ModelError(
+            f"{file}: strength 1 is a step of {found.sigma:.3g}, where codes lie {usual:.3g} from "
+            "the mean code: its unit is not this model's; calibrate it, or learn it again"
+        )
 
 
 def write_out(library: Library, name: str, target: Path) -> None:

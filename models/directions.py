@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -22,6 +23,8 @@ from models.stylegan2 import Generator
 _KEY, _VERSION = "latentloom", 1
 #: Lengths of step tried when a direction is calibrated, in its sigma so far.
 _STEPS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+#: By how much the length of a direction in a file may differ from 1.
+_UNIT = 1e-3
 #: Below this length of what conditions leave of a direction, there is no honest edit.
 _LEAST_FREE = 0.1
 #: Deviations of its attribute that a direction must move pictures by.
@@ -61,17 +64,23 @@ def save_direction(direction: StoredDirection, path: str | Path) -> None:
 
 
 def load_direction(path: str | Path) -> StoredDirection:
-    """The direction in a file. Raises: ModelError if it is damaged or something else."""
+    """The direction in a file.
+
+    Raises: ModelError if it is damaged or something else, or points nowhere: not finite, not of
+    unit length, or without a unit.
+    """
     try:
         return _load(str(path), Path(path).stat().st_mtime_ns)
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise ModelError(f"{path}: not a direction file: {error!r}") from error
+    except (OSError, SafetensorError, LookupError, ValueError, TypeError) as error:
+        other = Path(path).suffix.lower() != ".safetensors"
+        hint = "; other formats come in by `run_workflow.py directions import`" if other else ""
+        raise ModelError(f"{path}: not a direction file: {error!r}{hint}") from error
 
 
 @lru_cache(maxsize=256)
 def _load(path: str, _modified: int) -> StoredDirection:
     fields, tensors = read_value(path, "Direction")
-    return StoredDirection(
+    found = StoredDirection(
         data=tensors["data"][0].float(),
         sigma=float(tensors["sigma"][0]),
         offset=float(tensors["offset"][0]),
@@ -81,6 +90,17 @@ def _load(path: str, _modified: int) -> StoredDirection:
         rows=tuple(fields["rows"]),
         card=fields["card"],
     )
+    length = float(found.data.double().norm())
+    if not abs(length - 1) < _UNIT:
+        raise ModelError(f"{path}: the direction has length {length:g}, must be 1: learn it again")
+    if not 0 < found.sigma < math.inf or not math.isfinite(found.offset):
+        raise ModelError(
+            f"{path}: the direction has sigma {found.sigma:g} and offset {found.offset:g}: must be "
+            "finite, sigma above 0; calibrate it, or learn it again"
+        )
+    if not isinstance(json.loads(found.card), dict):
+        raise TypeError("its card is no JSON object")
+    return found
 
 
 def calibrate(

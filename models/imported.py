@@ -5,7 +5,10 @@ Understood are `.npy` (one row per layer, or one for all: StyleGAN-Encoder, Inte
 a factorisation).
 """
 
+import math
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +26,12 @@ SUFFIXES = (".npy", ".npz", ".pkl", ".pt", ".pth")
 #: What a tensor of directions is called, the likeliest first.
 _NAMES = ("lat_comp", "direction", "boundary", "eigvec")
 _ALIKE = 1e-6
+_SHORTEST = 1e-12
+#: More rows than any generator has; an edit may name one beyond the last.
+_MOST_ROWS = 64
+_MOST_NUMBERS = 1 << 26
+#: Dictionaries within dictionaries that a file may hold; a pickle can hold itself.
+_DEEPEST = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,36 +56,48 @@ def read_foreign(path: Path, component: int = 0) -> Foreign:
     kind = path.suffix.lower()
     if kind not in SUFFIXES:
         raise ModelError(f"{path}: must be one of {', '.join(SUFFIXES)} or .safetensors")
-    if kind in (".npy", ".npz"):
-        found: Any = _numpy(path)
-    else:
-        found = _plain(read_pickled(path))
+    numpy = kind in (".npy", ".npz")
+    found: Any = _numpy(path) if numpy else read_pickled(path)
     try:
-        return _direction(found, component)
-    except ModelError as error:
+        return _direction(found if numpy else _plain(found), component)
+    except (ModelError, ValueError, TypeError, struct.error) as error:
         raise ModelError(f"{path}: {error}") from error
 
 
 def _numpy(path: Path) -> Any:
     """The array of a `.npy`, or those of a `.npz` by name; arrays of objects are refused."""
+    refused = (OSError, ValueError, EOFError, KeyError, MemoryError, SyntaxError, zlib.error)
     try:
         with path.open("rb") as file:
             found = np.load(file, allow_pickle=False)
             if isinstance(found, np.ndarray):
                 return found
             wanted = [name for name in found.files if name.startswith(("lat_", *_NAMES))]
+            for name in wanted:
+                _check_size(found.zip.getinfo(f"{name}.npy").file_size // 8)
             return {name: found[name] for name in wanted}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    except (*refused, zipfile.BadZipFile) as error:
         raise ModelError(f"{path}: damaged, or holds more than numbers ({error})") from error
 
 
-def _plain(value: Any) -> Any:
+def _check_size(numbers: int) -> None:
+    """Raise ModelError for more numbers than directions have: a small file can claim any shape."""
+    if numbers > _MOST_NUMBERS:
+        raise ModelError(f"holds an array of {numbers:,} numbers: at most {_MOST_NUMBERS:,}")
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
     """What a pickle held, its tensors and arrays as numpy has them."""
+    if depth > _DEEPEST:
+        raise ModelError(f"its dictionaries lie more than {_DEEPEST} deep in each other")
     if isinstance(value, StoredTensor | Array):
+        _check_size(math.prod(value.shape))
         values = value.values() if isinstance(value, StoredTensor) else value.values
         return np.array(values, dtype=np.float64).reshape(value.shape)
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _plain(item, depth + 1) for key, item in value.items()}
     return value
 
 
@@ -96,7 +117,9 @@ def _direction(found: Any, component: int) -> Foreign:
     if name is None and len(arrays) == 1:
         name = next(iter(arrays))
     if name is None:
-        raise ModelError(f"holds {', '.join(arrays) or 'no arrays'}: one of {', '.join(_NAMES)}")
+        held = ", ".join(f"'{name}'" for name in arrays) or "no array"
+        known = ", ".join(f"'{name}'" for name in _NAMES)
+        raise ModelError(f"holds {held}: the array of directions must be alone, or one of {known}")
     data = arrays[name]
     data = data.T if name == "eigvec" and data.ndim == 2 else data
     many = name in ("lat_comp", "eigvec") and len(data) > 1
@@ -114,12 +137,16 @@ def _shaped(data: np.ndarray[Any, Any], component: int) -> Tensor:
         raise ModelError(f"holds {data.dtype}, not numbers")
     if data.ndim == 3 and 1 not in data.shape[:2]:
         data = data[_within(component, len(data))]
-    data = data.reshape(-1, data.shape[-1]) if data.ndim else data
-    tensor = torch.from_numpy(np.ascontiguousarray(data, dtype=np.float64))
-    if data.ndim != 2 or not bool(torch.isfinite(tensor).all()) or float(tensor.norm()) < 1e-12:
+    if data.ndim == 0 or data.size == 0:
         raise ModelError(
-            f"an array of shape {list(data.shape)} with all numbers finite is no direction"
+            f"an array of shape {list(data.shape)} is no direction: [D] or [L, D] is one"
         )
+    table = np.array(data, dtype=np.float64, order="C").reshape(-1, data.shape[-1])
+    tensor = torch.from_numpy(table)
+    if bad := int((~torch.isfinite(tensor.float())).sum()):
+        raise ModelError(f"{bad} of its {tensor.numel()} numbers are not finite, or beyond float32")
+    if float(tensor.norm()) < _SHORTEST:
+        raise ModelError("its numbers are all 0, which points nowhere")
     alike = float((tensor - tensor[:1]).abs().max()) <= _ALIKE * float(tensor.abs().max())
     return (tensor[0] if alike else tensor).float()
 
@@ -131,14 +158,24 @@ def _within(component: int, count: int) -> int:
 
 
 def _sigma(found: Any, component: int) -> float | None:
+    """The file's unit. Raises: ModelError unless it is a finite number above 0."""
     if found is None:
         return None
-    values = np.asarray(found, dtype=np.float64).reshape(-1)
-    return float(values[component] if len(values) > 1 else values[0])
+    try:
+        values = np.asarray(found, dtype=np.float64).reshape(-1)
+        sigma = float(values[component] if len(values) > 1 else values[0])
+    except (TypeError, ValueError, IndexError) as error:
+        raise ModelError(f"its lat_stdev has no number for component {component}") from error
+    if not 0 < sigma < math.inf:
+        raise ModelError(f"its lat_stdev is {sigma:g}: must be finite and above 0")
+    return sigma
 
 
 def _rows(found: Mapping[str, Any]) -> tuple[int, ...]:
     """The rows of an edit, from `edit_start` up to and without `edit_end`."""
     if "edit_start" not in found or "edit_end" not in found:
         return ()
-    return tuple(range(int(found["edit_start"]), int(found["edit_end"])))
+    start, end = found["edit_start"], found["edit_end"]
+    if type(start) is not int or type(end) is not int or not 0 <= start < end <= _MOST_ROWS:
+        raise ModelError(f"its edit goes from row {start!r} to {end!r}: must be rows from 0 up")
+    return tuple(range(start, end))

@@ -10,7 +10,7 @@ from models.errors import ModelError
 
 Names = dict[str, str]
 
-# name -> (bytes per element, struct code where there is one)
+# name -> (bytes per element, struct code; bfloat16 has none)
 DTYPES: dict[str, tuple[int, str | None]] = {
     "float64": (8, "d"),
     "float32": (4, "f"),
@@ -66,9 +66,10 @@ class StoredTensor:
     def values(self) -> list[float]:
         """The numbers in row-major order, for small tensors such as filters."""
         size, code = DTYPES[self.dtype]
-        if code is None:
-            raise ModelError(f"numbers of type {self.dtype} cannot be read here")
         data = self.storage.read()
+        if code is None:  # bfloat16 is the upper half of a float32
+            data = b"".join(b"\0\0" + data[k : k + 2] for k in range(0, len(data), 2))
+            size, code = 4, "f"
         flat = [self.offset]
         for count, stride in zip(self.shape, self.stride, strict=True):
             flat = [start + k * stride for start in flat for k in range(count)]

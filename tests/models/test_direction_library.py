@@ -99,6 +99,18 @@ def test_codes_of_other_sizes_do_not_fit(
         take_in(library, file, Wish())
 
 
+def test_a_unit_that_leads_nowhere_near_codes_is_refused(library: Library, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="strength 1 is a step of 1e\\+30, where codes lie"):
+        take_in(library, stored(tmp_path, library.model.digest, sigma=1e30), Wish())
+    assert library.names == ()
+
+
+def test_a_near_name_is_offered(library: Library, tmp_path: Path) -> None:
+    take_in(library, stored(tmp_path, library.model.digest), Wish())
+    with pytest.raises(ModelError, match="did you mean 'smile'"):
+        library.get("smlie")
+
+
 def test_an_array_gets_the_spread_of_codes_as_its_unit(library: Library, tmp_path: Path) -> None:
     path = tmp_path / "boundary.npy"
     np.save(path, 3 * UNIT[None].numpy())

@@ -1,7 +1,10 @@
 """Directions on disk, and the algebra of moving along them."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -38,6 +41,36 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.safetensors"
     path.write_bytes(content)
     with pytest.raises(ModelError, match=r"bad\.safetensors: not a direction file"):
+        load_direction(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"data": A.data * float("nan")}, "has length nan, must be 1"),
+        ({"data": A.data * 0}, "has length 0, must be 1"),
+        ({"data": A.data * 7}, "has length 7, must be 1"),
+        ({"sigma": 0.0}, "has sigma 0 and"),
+        ({"sigma": -2.0}, "has sigma -2 and"),
+        ({"sigma": float("nan")}, "has sigma nan and"),
+        ({"offset": float("inf")}, "offset inf"),
+        ({"card": "{"}, "not a direction file"),
+        ({"card": "[]"}, "its card is no JSON object"),
+    ],
+)
+def test_a_direction_that_means_nothing_is_refused(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    path = tmp_path / "bad.safetensors"
+    save_direction(replace(A, **change), path)
+    with pytest.raises(ModelError, match=message):
+        load_direction(path)
+
+
+def test_a_file_of_another_project_is_sent_to_import(tmp_path: Path) -> None:
+    path = tmp_path / "smile.npy"
+    np.save(path, A.data.numpy())
+    with pytest.raises(ModelError, match=r"come in by `run_workflow\.py directions import`"):
         load_direction(path)
 
 

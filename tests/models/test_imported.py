@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -131,10 +132,17 @@ def test_nothing_in_a_file_is_run(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("a.npy", np.zeros((1, 512)), "is no direction"),
-        ("a.npy", np.full((1, 512), np.nan), "is no direction"),
+        ("a.npy", np.zeros((1, 512)), "its numbers are all 0"),
+        ("a.npy", np.full((1, 512), np.nan), "512 of its 512 numbers are not finite"),
+        ("a.npy", np.full((1, 512), 1e300), "beyond float32"),
+        ("a.npy", np.ones((12, 0)), r"shape \[12, 0\] is no direction"),
+        ("a.npy", np.float32(3), r"shape \[\] is no direction"),
+        ("a.npz", {"lat_comp": AXIS[None], "lat_stdev": np.array(np.nan)}, "lat_stdev is nan"),
+        ("a.npz", {"lat_comp": AXIS[None], "lat_stdev": np.array([])}, "no number for component 0"),
+        ("a.pkl", edit(edit_start=-3), "from row -3 to 6"),
+        ("a.pkl", edit(edit_end=10**12), "must be rows"),
         ("a.npy", np.array(["x"]), "not numbers"),
-        ("a.npz", {"lat_mean": AXIS, "lat_stdev": AXIS}, "one of lat_comp"),
+        ("a.npz", {"lat_mean": AXIS, "lat_stdev": AXIS}, "must be alone, or one of 'lat_comp'"),
         ("a.pkl", [1, 2], "not an array of directions"),
         ("a.txt", None, "must be one of .npy"),
     ],
@@ -151,6 +159,39 @@ def test_a_cut_file_is_told(tmp_path: Path) -> None:
     for name, value in (("a.npy", AXIS), ("a.npz", {"lat_comp": AXIS}), ("a.pkl", edit())):
         path = saved(tmp_path / name, value)
         path.write_bytes(path.read_bytes()[:-300])
+        with pytest.raises(ModelError, match=name):
+            read_foreign(path)
+
+
+def test_half_precision_of_both_kinds_is_read(tmp_path: Path) -> None:
+    row = torch.from_numpy(AXIS)
+    for kind in (torch.float16, torch.bfloat16):
+        found = read_foreign(saved(tmp_path / "d.pt", row.to(kind))).data
+        assert torch.equal(found, row.to(kind).float())
+
+
+def claims(shape: str) -> bytes:
+    """The header of a `.npy` file, and nothing behind it."""
+    text = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}"
+    return b"\x93NUMPY\x01\x00\x76\x00" + text.ljust(117).encode() + b"\n"
+
+
+def test_a_small_file_that_claims_much_costs_nothing(tmp_path: Path) -> None:
+    for name in ("a.npy", "a.npz", "a.pt", "a.pkl"):
+        path = tmp_path / name
+        if name == "a.npy":
+            path.write_bytes(claims("(100000000000, 512)"))
+        elif name == "a.npz":
+            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+                zeros = bytes(1 << 20)
+                with archive.open("lat_comp.npy", "w") as file:
+                    file.write(claims("(131073, 512)"))
+                    for _ in range(513):
+                        file.write(zeros)
+        elif name == "a.pt":
+            torch.save({"direction": torch.zeros(1).expand(10**6, 10**6)}, path)
+        else:  # a dictionary that holds itself
+            path.write_bytes(b"\x80\x04}q\x00X\x01\x00\x00\x00ah\x00s.")
         with pytest.raises(ModelError, match=name):
             read_foreign(path)
 
