@@ -155,6 +155,7 @@ class OpSpec:
     single: bool
     options: OpOptions
     doc: str
+    ports_doc: str = ""  # what a returned dataclass says of its fields
     source_digest: str = ""  # digest of a user's --ops file, part of its ops' keys
     source_path: str = ""
 
@@ -250,6 +251,7 @@ def read_op(function: Callable[..., object]) -> OpSpec:
         single=returned in VALUE_TYPES,
         options=function.__op__,  # type: ignore[attr-defined]
         doc=inspect.cleandoc(function.__doc__ or ""),
+        ports_doc="" if returned in VALUE_TYPES else _own_doc(returned),
     )
 
 
@@ -291,6 +293,12 @@ def _setting(name: str, annotation: Any, default: Any) -> SettingSpec:
         role,
         required,
     )
+
+
+def _own_doc(made: Any) -> str:
+    """The docstring that somebody wrote for a dataclass; not the signature it has otherwise."""
+    text = inspect.cleandoc(made.__doc__ or "")
+    return "" if text.startswith(f"{made.__name__}(") else text
 
 
 def _ports(op_name: str, returned: Any) -> tuple[PortSpec, ...]:

@@ -127,6 +127,7 @@ def as_json(spec: OpSpec) -> dict[str, Any]:
         "models": list(spec.models),
         "with": settings,
         "gives": [{"name": port.name, "type": port.type.__name__} for port in spec.ports],
+        "gives_doc": spec.ports_doc,
         "example": example(spec)[0],
     }
 
@@ -144,6 +145,8 @@ def document(spec: OpSpec) -> str:
         if rows:
             width = max(len(name) for name, _ in rows)
             parts += [f"{title}:", *(f"  {name:<{width}}  {text}" for name, text in rows)]
+    if spec.ports_doc:
+        parts += ["", spec.ports_doc]
     return "\n".join([*parts, "", "example:", *(f"  {line}" for line in example(spec))])
 
 
@@ -193,6 +196,8 @@ def _op_markdown(spec: OpSpec) -> Iterator[str]:
     for port in spec.ports:
         yield _row("gives", port.name, _port(port), "")
     yield ""
+    if spec.ports_doc:
+        yield from (spec.ports_doc, "")
 
 
 def _port(port: PortSpec) -> str:

@@ -1,13 +1,13 @@
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import pytest
 
 from engine.op import Asset, Caption, Range, Seed, op, read_op
 from engine.oplist import as_json, document, listing, markdown, type_text, with_coalesce
-from engine.values import Image, Mask
+from engine.values import Image, Mask, Scalar
 
 
 @op(version=3)
@@ -60,6 +60,38 @@ def test_one_op_is_json_in_full() -> None:
     assert (mode["required"], mode["schema"]["enum"]) == (True, ["over", "under"])
     assert told["gives"] == [{"name": "image", "type": "Image"}]
     assert json.loads(json.dumps(told)) == told
+
+
+@dataclass(frozen=True)
+class Stamped:
+    """What it gives: the picture, and `ink`, in grams."""
+
+    image: Image
+    ink: Scalar
+
+
+@dataclass(frozen=True)
+class Silent:
+    image: Image
+    ink: Scalar
+
+
+def test_what_outputs_mean_is_told_where_they_are_listed() -> None:
+    @op(version=1)
+    def told(image: Image) -> Stamped:
+        """Stamp."""
+        raise NotImplementedError
+
+    @op(version=1)
+    def silent(image: Image) -> Silent:
+        """Stamp."""
+        raise NotImplementedError
+
+    spec, bare = read_op(told), read_op(silent)
+    assert as_json(spec)["gives_doc"] == "What it gives: the picture, and `ink`, in grams."
+    assert document(spec).index("gives:") < document(spec).index("and `ink`, in grams")
+    assert "and `ink`, in grams" in markdown({"told": spec})
+    assert as_json(bare)["gives_doc"] == as_json(SPEC)["gives_doc"] == ""
 
 
 def test_coalesce_is_listed_with_the_others() -> None:
