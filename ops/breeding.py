@@ -1,12 +1,21 @@
 """Codes with two parents, and their children; and codes that an earlier run kept."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 from engine.errors import OpError
 from engine.op import Asset, Range, Seed, op
 from engine.values import Latent, Network, Scalar, Space, check_family
-from ops.given import checked, direction_of, generator_of, need_space, rounded
+from ops.given import (
+    checked,
+    direction_of,
+    generator_of,
+    judge_amounts,
+    judge_rows,
+    need_space,
+    rounded,
+)
 
 Share = Annotated[float, Range(0, 1)]
 
@@ -19,7 +28,13 @@ class Bred:
     distance: Scalar
 
 
-@op(version=1, batch=32, fixed=True)
+def _judge(settings: Mapping[str, Any], sides: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """What is wrong with genes, their strengths, or the row that parts content and style."""
+    yield from judge_amounts(settings, "genes", "strength")
+    yield from judge_rows(settings, sides)
+
+
+@op(version=1, batch=32, fixed=True, check=_judge)
 def crossbreed(  # noqa: PLR0913 (settings are declared here and nowhere else)
     latent: Latent,
     other: Latent,

@@ -1,14 +1,14 @@
 """Single style channels: edited, traced to the parts of a picture they act on, and ranked."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from engine.errors import OpError, SkipItem, suggestion
 from engine.op import Range, op
 from engine.values import Direction, Latent, Network, Scalar, Scores
-from ops.given import checked, generator_of, reader_of, styles_of
+from ops.given import checked, generator_of, judge_amounts, reader_of, styles_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +29,28 @@ class RankedChannel:
     share: Scalar
 
 
-@op(version=1, batch=32)
+def _judge_channels(
+    settings: Mapping[str, Any], sides: Mapping[str, int]
+) -> Iterator[tuple[str, str]]:
+    """What is wrong with the channels of an edit, or with their strengths."""
+    from models.config import GeneratorConfig, layer_table, standard_channels
+
+    side = sides["model"]
+    layers = [layer.name for layer in layer_table(GeneratorConfig(side, standard_channels(side)))]
+    given = settings["channels"]
+    for name in given if isinstance(given, list) else [given]:
+        layer, _, number = name.rpartition(":")
+        if layer not in layers or not number.isdecimal():
+            near = suggestion(layer or name, layers)
+            yield (
+                "channels",
+                f"channel '{name}' is no layer and number, such as '{layers[0]}:0'{near}; layers "
+                f"are {', '.join(layers)}",
+            )
+    yield from judge_amounts(settings, "channels", "strength")
+
+
+@op(version=1, batch=32, check=_judge_channels)
 def edit_channels(
     latent: Latent,
     model: Network,

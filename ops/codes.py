@@ -1,13 +1,13 @@
 """Codes: drawn, mapped, drawn towards the mean, blended, and mixed row by row."""
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from engine.errors import OpError
 from engine.op import Range, op
 from engine.values import Latent, Network, Scalar, check_family
-from ops.given import checked, generator_of, need_space, together
+from ops.given import checked, generator_of, judge_rows, need_space, together
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,7 +80,19 @@ def map_codes(latent: Latent, model: Network) -> Latent:
     return Latent(w, "w", latent.family)
 
 
-@op(version=1, batch=32)
+def _judge_shares(
+    settings: Mapping[str, Any], sides: Mapping[str, int]
+) -> Iterator[tuple[str, str]]:
+    """What is wrong with the rows of `truncate`, or with what is left of each."""
+    yield from judge_rows(settings, sides)
+    psi, count = settings["psi"], 2 * (sides["model"].bit_length() - 2)
+    if isinstance(psi, list) and len(psi) != count:
+        yield "psi", f"{len(psi)} psi: one per row is needed, {count}"
+    if settings["rows"] != "all" and (settings["cutoff"] is not None or isinstance(psi, list)):
+        yield "rows", "rows are chosen twice: give `rows`, or `cutoff`, or a list of psi"
+
+
+@op(version=1, batch=32, check=_judge_shares)
 def truncate(
     latent: Latent,
     model: Network,
@@ -210,7 +222,7 @@ def average(
     return Latent(mean.float(), space, codes[0].family)
 
 
-@op(version=1, batch=32)
+@op(version=1, batch=32, check=judge_rows)
 def mix_styles(
     content: Latent,
     style: Latent,

@@ -1,14 +1,14 @@
 """Directions nobody labelled: principal components of codes and features; and following one."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from engine.errors import OpError
 from engine.op import Range, op
 from engine.values import Direction, Latent, Network, Scalar, check_family
-from ops.given import checked, generator_of, stored_directions
+from ops.given import checked, generator_of, judge_rows, stored_directions
 
 if TYPE_CHECKING:
     from models.components import CodeComponents
@@ -28,7 +28,23 @@ class FoundComponent:
     explained: Scalar
 
 
-@op(version=1)
+def _judge(settings: Mapping[str, Any], sides: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """What is wrong with a component's number, layer or rows."""
+    from models.config import GeneratorConfig, choose_layers, standard_channels
+    from models.errors import ModelError
+
+    layer, side = settings["layer"], sides["model"]
+    if layer:
+        try:
+            choose_layers(GeneratorConfig(side, standard_channels(side)), layer)
+        except ModelError as error:
+            yield "layer", str(error)
+        if settings["component"] >= _MOST:
+            yield "component", f"{_MOST} components of a layer are kept: 0 to {_MOST - 1}"
+    yield from judge_rows(settings, sides)
+
+
+@op(version=1, check=_judge)
 def find_components(
     model: Network,
     codes: Sequence[Latent] | None = None,
@@ -101,7 +117,7 @@ def find_components(
     return FoundComponent(direction, Scalar((round(share, 6),)))
 
 
-@op(version=1, batch=32)
+@op(version=1, batch=32, check=judge_rows)
 def follow_direction(
     latent: Latent,
     direction: Direction,

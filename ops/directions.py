@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from engine.errors import OpError, suggestion
 from engine.op import Asset, op
 from engine.values import Image, Latent, Network, Scalar, Scores, check_family
-from ops.given import checked, direction_of, reader_of
+from ops.given import checked, direction_of, judge_amounts, judge_rows, reader_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,18 +54,21 @@ def read_limit(text: str) -> tuple[str, float]:
     return name, most
 
 
-def _judge(settings: Mapping[str, Any], _: Mapping[str, int]) -> Iterator[tuple[str, str]]:
-    """What is wrong with a limit, or with the strengths of an edit."""
+def _judge(settings: Mapping[str, Any], sides: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """What is wrong with the limit, directions, strengths, conditions or rows of an edit."""
     try:
         read_limit(settings["limit"])
     except OpError as error:
         yield "limit", str(error)
-    paths, amounts = settings["direction"], settings["strength"]
-    many = len(paths) if isinstance(paths, list) else 1
-    if isinstance(amounts, list) and len(amounts) != many:
-        yield "strength", f"{len(amounts)} strengths for {many} directions"
+    paths = settings["direction"]
     if isinstance(paths, list) and not paths:
         yield "direction", "no direction is given"
+    yield from judge_amounts(settings, "direction", "strength")
+    moved = paths if isinstance(paths, list) else [paths]
+    if both := [name for name in settings["condition"] if name in moved]:
+        what = ", ".join(map(repr, both))
+        yield "condition", f"{what} is what the edit moves, so it cannot stay: leave it out"
+    yield from judge_rows(settings, sides)
 
 
 @op(version=2, batch=32, check=_judge)

@@ -1,13 +1,23 @@
 """Edits along curves: a conditional flow between codes and noise, fitted and followed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from engine.errors import OpError
 from engine.op import Range, op
 from engine.values import Latent, Network, Scalar, Scores, check_family
-from ops.given import base_of, carrying, checked, column_of, generator_of, reader_of, table_of
+from ops.given import (
+    base_of,
+    carrying,
+    checked,
+    column_of,
+    generator_of,
+    judge_amounts,
+    judge_rows,
+    reader_of,
+    table_of,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -86,7 +96,18 @@ def fit_flow(  # noqa: PLR0913 (settings are declared here and nowhere else)
     return FittedFlow(fitted, Scalar((round(gain, 6),)))
 
 
-@op(version=1, batch=32, fixed=True)
+def _judge_edit(settings: Mapping[str, Any], sides: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """What is wrong with the attributes, strengths or rows of an edit."""
+    yield from judge_amounts(settings, "attribute", "strength")
+    yield from judge_rows(settings, sides)
+
+
+def _judge_sample(settings: Mapping[str, Any], _: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """What is wrong with the attributes that are asked for."""
+    yield from judge_amounts(settings, "attribute", "value")
+
+
+@op(version=1, batch=32, fixed=True, check=_judge_edit)
 def edit_flow(
     latent: Latent,
     model: Network,
@@ -116,7 +137,7 @@ def edit_flow(
 
     from models.codes import choose_rows, spread
 
-    fitted = _flow(flow)
+    fitted = _flow(flow, model)
     if latent.space not in ("w", "w_plus"):
         raise OpError(f"a flow edits codes in w and w_plus, not in {latent.space}")
     generator = generator_of([latent], model)
@@ -140,7 +161,7 @@ def edit_flow(
     return FlowEdit(Latent(done, "w_plus", latent.family), told)
 
 
-@op(version=1, batch=32, fixed=True)
+@op(version=1, batch=32, fixed=True, check=_judge_sample)
 def sample_flow(
     index: Scalar,
     model: Network,
@@ -163,7 +184,7 @@ def sample_flow(
 
     from models.codes import draw, number
 
-    fitted = _flow(flow)
+    fitted = _flow(flow, model)
     numbers = [number(seed, i) for i in index.data]
     noise = torch.cat([draw(n, 1, fitted.config.width) for n in numbers]).to(model.device)
     has = fitted.examples[[n % len(fitted.examples) for n in numbers]]
@@ -173,12 +194,14 @@ def sample_flow(
     return FlowEdit(Latent(w, "w", model.family), Scores(goal.cpu(), fitted.config.attributes))
 
 
-def _flow(flow: Network) -> "Flow":
-    """The flow that a reference carries. Raises: OpError if it carries none."""
+def _flow(flow: Network, model: Network) -> "Flow":
+    """The flow that a reference carries. Raises: OpError if it carries none for this generator."""
     from models.flow import unpack
 
     if not flow.delta:
         raise OpError("no flow is given: write `models: {flow: STEP}` of a step with fit_flow")
+    if flow.family != model.family:
+        raise OpError(f"the flow was fitted for another generator than '{model.name}'")
     with checked("flow"):
         return unpack(flow.delta).to(flow.device)
 

@@ -1,10 +1,10 @@
 """What ops are given, made ready for networks: generators, style vectors, squares, places."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import ItemError, OpError, ShapeError, suggestion
 from engine.values import Direction, Latent, Mask, Network, Scalar, Scores, Space, check_family
@@ -216,6 +216,33 @@ def region_of(
 def rounded(values: "Tensor", digits: int) -> Scalar:
     """Tensor values [N] as rounded numbers."""
     return Scalar(tuple(round(value, digits) for value in values.tolist()))
+
+
+def judge_rows(settings: Mapping[str, Any], sides: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """What is wrong with the rows that a step chooses, or parts in two: a check before the run."""
+    count = 2 * (sides["model"].bit_length() - 2)  # two for each block, from 4 px up
+    rows = settings.get("rows")
+    if rows == []:
+        yield "rows", "no row is named: leave `rows` out, or name some"
+    if isinstance(rows, list) and (wrong := [row for row in rows if not 0 <= row < count]):
+        yield "rows", f"rows {wrong} do not exist; this generator has rows 0 to {count - 1}"
+    for name in ("crossover", "cutoff"):
+        row = settings.get(name)
+        if row is not None and row > count:
+            yield name, f"{name} {row}: this generator has {count} rows"
+
+
+def judge_amounts(
+    settings: Mapping[str, Any], names: str, amounts: str
+) -> Iterator[tuple[str, str]]:
+    """What is wrong with numbers that go with names: one for all or each, no name twice."""
+    named, given = settings[names], settings[amounts]
+    every = named if isinstance(named, list) else [named]
+    if twice := [name for name in dict.fromkeys(every) if every.count(name) > 1]:
+        yield names, f"{', '.join(map(repr, twice))} is named twice: once, with one number"
+    if isinstance(given, list) and len(given) != len(every):
+        told = f"{len(given)} numbers for {len(every)} in `{names}`"
+        yield amounts, f"{told}: give one for each, or one number for all"
 
 
 @contextmanager

@@ -1,13 +1,21 @@
 """Codes of one category: a sampler learned for it, and rejection, which cannot fail, beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from engine.errors import OpError
 from engine.op import Range, op
 from engine.values import Latent, Network, Scalar, Scores
-from ops.given import base_of, carrying, checked, column_of, generator_of, table_of
+from ops.given import (
+    base_of,
+    carrying,
+    checked,
+    column_of,
+    generator_of,
+    judge_amounts,
+    table_of,
+)
 
 if TYPE_CHECKING:
     from models.sampler import Category
@@ -32,7 +40,14 @@ class LearnedSampler:
     variety: Scalar
 
 
-@op(version=1, endless=True)
+def _judge(settings: Mapping[str, Any], _: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """What is wrong with the bounds of a category."""
+    if settings["attribute"] == []:
+        yield "attribute", "no attribute is given"
+    yield from judge_amounts(settings, "attribute", "bound")
+
+
+@op(version=1, endless=True, check=_judge)
 def learn_sampler(  # noqa: PLR0913 (settings are declared here and nowhere else)
     codes: Sequence[Latent],
     scores: Sequence[Scores],

@@ -6,15 +6,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.errors import OpError
+from engine.errors import OpError, SpecError
+from engine.graph import load_graph
 from engine.values import Latent, Network, Scalar, Scores, split
 from models.directions import StoredDirection, save_direction
 from models.readings import draw_codes
 from models.stylegan2 import Generator
 from ops.directions import edit
-from ops.flows import edit_flow, fit_flow
+from ops.flows import edit_flow, fit_flow, sample_flow
 from ops.learning import learn_direction
 from ops.samplers import learn_sampler
+from run_workflow import build_ops, surroundings
 
 COUNT = 120
 NAMES = ("smile", "age")
@@ -103,3 +105,73 @@ def test_a_flow_that_does_not_know_an_attribute(
     flow = fit_flow(codes, scores, model, steps=0).model
     with pytest.raises(OpError, match="no attribute 'ages', did you mean 'age'"):
         edit_flow(codes[0], model, flow, scores[0], attribute="ages")
+
+
+WORKFLOW = """version: 1
+sources: {{code: {{samples: {{count: 2, seed: 1}}}}}}
+steps:
+  picture: {{op: synthesize, in: {{latent: code}}}}
+  scores: {{op: score_attributes, in: {{image: picture}}}}
+  found: {{op: find_components}}
+  flow: {{op: fit_flow, in: {{codes: code, scores: scores}}, gather: {{over: code}}}}
+  made: {{op: {op}, in: {{{wires}}}, with: {{{settings}}}{more}}}
+outputs: [{{from: found, to: found.safetensors}}]
+"""
+WIRES = {
+    "crossbreed": "latent: code, other: code",
+    "mix_styles": "content: code, style: code",
+    "find_components": "",
+    "follow_direction": "latent: code, direction: found",
+    "sample_flow": "index: code.index",
+    "learn_sampler": "codes: code, scores: scores",
+}
+MORE = {
+    "edit_flow": ", models: {flow: flow}",
+    "sample_flow": ", models: {flow: flow}",
+    "learn_sampler": ", gather: {over: code}",
+}
+
+
+@pytest.mark.parametrize(
+    ("op", "settings", "message"),
+    [
+        ("edit", "direction: [smile, smile], strength: [1, 2]", "'smile' is named twice"),
+        ("edit", "direction: [smile, age], strength: [1]", "1 numbers for 2 in `direction`"),
+        ("edit", "direction: smile, condition: [age, smile]", "'smile' is what the edit moves"),
+        ("edit", "direction: smile, rows: [3, 12]", r"rows \[12\] do not exist; .* rows 0 to 11"),
+        ("edit", "direction: smile, rows: []", "no row is named"),
+        ("crossbreed", "genes: [smile, age], strength: [1]", "1 numbers for 2 in `genes`"),
+        ("crossbreed", "crossover: 13", "crossover 13: this generator has 12 rows"),
+        ("mix_styles", "crossover: 13", "crossover 13: this generator has 12 rows"),
+        ("mix_styles", "rows: [-1]", r"rows \[-1\] do not exist"),
+        ("truncate", "psi: [0.5, 0.7]", "2 psi: one per row is needed, 12"),
+        ("truncate", "rows: fine, cutoff: 3", "rows are chosen twice"),
+        ("edit_channels", "channels: '17.conv1:3'", "'17.conv1:3' is no layer and number, .*'16"),
+        ("edit_channels", "channels: 16.conv1", "'16.conv1' is no layer and number"),
+        ("edit_channels", "channels: ['16.conv1:1', '16.conv1:1']", "named twice"),
+        ("edit_channels", "channels: ['16.conv1:1'], strength: [1, 2]", "2 numbers for 1"),
+        ("find_components", "layer: 9.conv1", "layer '9.conv1' does not exist; did you mean"),
+        ("find_components", "layer: 8.conv1, component: 100", "100 components .* 0 to 99"),
+        ("follow_direction", "rows: [40]", r"rows \[40\] do not exist"),
+        ("edit_flow", "attribute: [smile, smile]", "'smile' is named twice"),
+        ("edit_flow", "attribute: smile, rows: [12]", r"rows \[12\] do not exist"),
+        ("sample_flow", "attribute: [age, smile], value: [1]", "1 numbers for 2 in `attribute`"),
+        ("learn_sampler", "attribute: [age, smile], bound: [1]", "1 numbers for 2"),
+    ],
+)
+def test_what_settings_alone_show_is_told_before_a_run(
+    op: str, settings: str, message: str
+) -> None:
+    wires = WIRES.get(op, "latent: code")
+    text = WORKFLOW.format(op=op, wires=wires, settings=settings, more=MORE.get(op, ""))
+    with pytest.raises(SpecError, match=message):
+        load_graph(text, surroundings(build_ops()))
+
+
+def test_a_flow_of_another_generator(
+    codes: list[Latent], scores: list[Scores], model: Network
+) -> None:
+    fitted = fit_flow(codes, scores, model, steps=0).model
+    other = replace(model, family="f" * 64)
+    with pytest.raises(OpError, match="the flow was fitted for another generator"):
+        sample_flow(Scalar((0,)), other, fitted)
