@@ -27,7 +27,10 @@ def number(value: float) -> str:
 def items() -> str:
     """What many items cost."""
     found = sorted(lines("scale", "measure"), key=lambda line: line["files"])
-    rows = [(told, *(number(line[key]) for line in found)) for key, told in ITEMS.items()]
+    rows = [
+        (told, *(number(line[key]) if key in line else "" for line in found))
+        for key, told in ITEMS.items()
+    ]
     stored = [
         f"{line['latents']:,} codes of 2 KB: {number(line['cold, s'])} s, in "
         f"{line['files in the store']:,} files, driver {number(line['driver cold, MB'])} MB."
