@@ -133,6 +133,9 @@ class Scores:
 
     def __post_init__(self) -> None:
         _check(self, "data", 2, d1=len(self.names))
+        if len(set(self.names)) < len(self.names):
+            twice = next(name for name in self.names if self.names.count(name) > 1)
+            raise ShapeError(f"Scores.names has '{twice}' more than once")
 
 
 @dataclass(frozen=True, slots=True)

@@ -343,7 +343,8 @@ def _check_free(axis: _Axis, others: Sequence[_Axis]) -> None:
     if free < _LEAST_FREE:
         names = ", ".join(f"'{other.name}'" for other in others)
         raise ModelError(
-            f"direction '{axis.name}' has no part free of {names} ({free:.0%} is left)"
+            f"direction '{axis.name}' has no part free of {names} ({free:.0%} is left): it cannot "
+            "move while they stay or go elsewhere; leave out what goes along with it"
         )
 
 

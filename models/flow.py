@@ -195,7 +195,11 @@ def fit_flow(
     fewest = max(32, w.shape[1] + known + 2)
     cut = int(len(w) * (1 - fitting.held_out))
     if cut < fewest:
-        raise ModelError(f"{len(w)} codes: at least {math.ceil(fewest / (1 - fitting.held_out))}")
+        needed = math.ceil(fewest / (1 - fitting.held_out))
+        raise ModelError(
+            f"{len(w)} codes: at least {needed} are needed for codes of {w.shape[1]} numbers, "
+            f"{known} attributes and what is held out"
+        )
     sound = torch.isfinite(labels).all(0) & (labels[:cut].std(0) >= 1e-6)
     if not bool(sound.all()):
         still = [name for name, good in zip(config.attributes, sound, strict=True) if not good]

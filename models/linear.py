@@ -22,6 +22,8 @@ Method = Literal["regression", "mean_difference", "pair_difference", "ridge", "l
 _PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 #: Strata of equal size per co-attribute that is balanced, by how many there are (Cochran 1968).
 _STRATA = {1: 5, 2: 3}
+#: Items needed at least, and the deviation below which nothing varies.
+_FEWEST, _STILL = 8, 1e-9
 #: Random pairs of items that "pair_difference" compares.
 _PAIRS = 200_000
 
@@ -73,8 +75,7 @@ def fit_readout(  # noqa: PLR0913 (what can be said of a fit is said here)
     estimators.
     """
     x, y = codes.double(), labels.double()
-    if len(x) < 8 or not bool(torch.isfinite(y).all()) or float(y.std()) < 1e-9:
-        raise ModelError(f"{len(x)} codes: at least 8 with finite, varying labels are needed")
+    _check_varying(x, y)
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
     cut = max(4, int(len(x) * (1 - held_out)))
     x, y = x[order], y[order]
@@ -88,6 +89,21 @@ def fit_readout(  # noqa: PLR0913 (what can be said of a fit is said here)
     else:
         weight = estimate(x[:cut], y[:cut], method, quantile, cells)
     return calibrated(weight, x, y, cut)
+
+
+def _check_varying(x: Tensor, y: Tensor) -> None:
+    """Raise ModelError unless there are items enough, and labels and codes that differ."""
+    if len(x) < _FEWEST:
+        raise ModelError(f"{len(x)} items: at least {_FEWEST} are needed")
+    if broken := int((~torch.isfinite(y)).sum()):
+        raise ModelError(f"{broken} of {len(y)} labels are not finite: leave those items out")
+    spread = float(y.std())
+    if spread < _STILL:
+        raise ModelError(f"all {len(y)} labels are {float(y[0]):g}: they must vary")
+    if not math.isfinite(spread):
+        raise ModelError(f"labels reach {float(y.abs().max()):.3g}, too far to measure: scale them")
+    if float(x.std(0).max()) < _STILL:
+        raise ModelError(f"all {len(x)} codes are the same: nothing in them goes with the labels")
 
 
 def calibrated(weight: Tensor, x: Tensor, y: Tensor, cut: int) -> Readout:

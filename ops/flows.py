@@ -61,10 +61,11 @@ def fit_flow(  # noqa: PLR0913 (settings are declared here and nowhere else)
     """Fit a continuous flow between noise and codes, given the attributes of their pictures.
 
     `edit_flow` and `sample_flow` follow it: `models: {flow: STEP}`, or a model of the file that an
-    output wrote. What depends on the attributes
-    linearly is fitted exactly; `hidden`, `depth` and `steps` are of the network that bends the
-    rest, which is kept as it did best on codes it was not fitted to. With `steps: 0` it bends
-    nothing; a `gain` about 0 says that there is nothing to bend, or too few codes to see it.
+    output wrote. What depends on the attributes linearly is fitted exactly; `hidden`, `depth` and
+    `steps` are of the network that bends the rest, which is kept as it did best on codes it was not
+    fitted to. With `steps: 0` it bends nothing; a `gain` about 0 says that there is nothing to
+    bend, or too few codes to see it. Some more codes are needed than a code has numbers: 574 for
+    512 numbers and two attributes.
 
     Shapes: codes w [1, D], scores [1, K] -> model, a reference that carries the flow.
     Units: gain in nats per held-out code, over the affine part alone.

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -112,7 +113,7 @@ def learn_direction(  # noqa: PLR0913 (settings are declared here and nowhere el
     of unit length; sigma is the step that changes the attribute by one standard deviation.
     Units: quantile a share of the codes, gap standard deviations of the label.
     Raises: OpError without exactly one kind of label, if labels are missing, constant or fewer
-    than codes, for z, for codes of another generator, or with too few codes.
+    than codes, for fewer than 8 codes, for z, or for codes of another generator.
     Source: Shen et al. 2020, arXiv:2005.09635 (svm); own (calibration, exemplars).
     """
     from models.codes import draw
@@ -340,10 +341,22 @@ def _table(
     return _Table(data, torch.tensor(values, dtype=torch.float64))
 
 
+def _is_number(text: str) -> bool:
+    """Whether a text is a finite number."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
 def _complete(labels: Sequence[object]) -> None:
     """Raise OpError unless every label is a finite number or truth value."""
-    if not all(x is None or isinstance(x, int | float) for x in labels):
-        raise OpError("labels must be numbers or truth values")
+    if texts := {i: x for i, x in enumerate(labels) if isinstance(x, str)}:
+        odd = [i for i, x in texts.items() if not _is_number(x)] or list(texts)
+        why = "" if len(odd) == len(texts) else "; one such cell makes texts of a whole column"
+        raise OpError(
+            f"labels must be numbers or truth values: item {odd[0]} is {texts[odd[0]]!r}{why}"
+        )
     missing = [i for i, x in enumerate(labels) if not isinstance(x, int | float) or x != x]  # noqa: PLR0124 (NaN)
     if missing:
         shown = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")

@@ -171,7 +171,7 @@ def test_packed_flow_is_the_same_flow_and_nothing_else_is_one() -> None:
 def test_too_few_codes_and_still_attributes_are_refused() -> None:
     w, angle = circle(100)
     config = FlowConfig("f", ("angle",), 4, 8, 2)
-    with pytest.raises(ModelError, match="20 codes: at least 36"):
+    with pytest.raises(ModelError, match="20 codes: at least 36 are needed for codes of 4 numbers"):
         fit_flow(config, w[:20], angle[:20], Fitting())
     with pytest.raises(ModelError, match="do not vary or are not finite: angle"):
         fit_flow(config, w, torch.ones(100, 1), Fitting())

@@ -1,5 +1,7 @@
 """Linear readouts on codes whose true direction is known."""
 
+import math
+
 import pytest
 import torch
 
@@ -87,9 +89,13 @@ def test_same_seed_same_bits() -> None:
 
 def test_constant_labels_and_few_codes_are_refused() -> None:
     codes, labels, _ = planted(300, 8)
-    with pytest.raises(ModelError, match="at least 8 with finite, varying labels"):
+    with pytest.raises(ModelError, match="all 300 labels are 1: they must vary"):
         fit_readout(codes, torch.ones(300), "svm")
-    with pytest.raises(ModelError, match="5 codes"):
+    with pytest.raises(ModelError, match="2 of 300 labels are not finite"):
+        fit_readout(codes, torch.cat([torch.tensor([math.nan, math.inf]), labels[2:]]), "svm")
+    with pytest.raises(ModelError, match="all 300 codes are the same"):
+        fit_readout(codes[:1].expand(300, -1), labels, "regression")
+    with pytest.raises(ModelError, match="5 items: at least 8 are needed"):
         fit_readout(codes[:5], labels[:5], "regression")
 
 

@@ -62,7 +62,7 @@ def test_labels_must_be_one_kind_of_numbers(
 
 
 def test_too_few_codes_name_the_attribute(model: Network, codes: list[Latent]) -> None:
-    with pytest.raises(OpError, match="attribute 'x': 3 codes"):
+    with pytest.raises(OpError, match="attribute 'x': 3 items: at least 8"):
         learn_direction(codes[:3], model, [Scalar((1.0,))] * 3, attribute="x")
 
 
@@ -144,7 +144,7 @@ def test_labels_that_are_missing_or_too_few_are_named(model: Network, codes: lis
         OpError, match=r"2 of 200 labels are missing or not a number \(items 0, 1\)"
     ):
         learn_direction(codes, model, holes, attribute="a")
-    with pytest.raises(OpError, match="attribute 'a': 200 codes: at least 8 with finite, varying"):
+    with pytest.raises(OpError, match="attribute 'a': all 200 labels are 1: they must vary"):
         learn_direction(codes, model, [Scalar((1,))] * 200, attribute="a")
 
 

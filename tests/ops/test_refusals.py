@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.errors import OpError, SpecError
+from engine.errors import OpError, ShapeError, SpecError
 from engine.graph import load_graph
 from engine.values import Latent, Network, Scalar, Scores, split
 from models.directions import StoredDirection, save_direction
@@ -40,13 +40,15 @@ def numbers(*values: object) -> list[Scalar]:
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([1.0] * COUNT, "at least 8 with finite, varying labels are needed"),
+        ([1.0] * COUNT, "attribute 'smile': all 120 labels are 1: they must vary"),
         ([None, *[1.0] * (COUNT - 1)], r"1 of 120 labels are missing .*leave those items out"),
         ([float("nan"), *[1.0] * (COUNT - 1)], "1 of 120 labels are missing or not a number"),
         ([1.0, 0.0], "2 labels for 120 codes: gather both over the same axis"),
-        (["yes"] * COUNT, "labels must be numbers or truth values"),
+        (["yes"] * COUNT, "must be numbers or truth values: item 0 is 'yes'$"),
+        (["1", "nan", *["2"] * (COUNT - 2)], "item 1 is 'nan'; one such cell makes texts of a"),
+        ([1e300, *[-1e300] * (COUNT - 1)], r"labels reach 1e\+300, too far to measure"),
     ],
-    ids=["constant", "missing", "nan", "fewer", "texts"],
+    ids=["constant", "missing", "nan", "fewer", "texts", "a text", "huge"],
 )
 def test_labels_that_say_nothing(
     labels: list[object], message: str, codes: list[Latent], model: Network
@@ -63,7 +65,7 @@ def test_a_scorer_that_gives_no_number(
         learn_direction(codes, model, scores=broken, attribute="smile")
     with pytest.raises(OpError, match="do not vary or are not finite: smile, age"):
         fit_flow(codes, broken, model, steps=1)
-    with pytest.raises(OpError, match="finite, varying labels"):
+    with pytest.raises(OpError, match="1 of 60 labels are not finite"):
         learn_sampler(codes, broken, model, attribute="smile", steps=1)
 
 
@@ -175,3 +177,8 @@ def test_a_flow_of_another_generator(
     other = replace(model, family="f" * 64)
     with pytest.raises(OpError, match="the flow was fitted for another generator"):
         sample_flow(Scalar((0,)), other, fitted)
+
+
+def test_scores_of_one_name_twice() -> None:
+    with pytest.raises(ShapeError, match=r"Scores\.names has 'age' more than once"):
+        Scores(torch.zeros(2, 3), ("age", "smile", "age"))

@@ -45,7 +45,10 @@ def test_what_cannot_be_learned_is_told(companions: Network, model: Network) -> 
         ((IMAGES, companions, labels[1:]), "39 labels for 40 pictures"),
         ((IMAGES, companions, [Scalar((None,)), *labels[1:]]), "1 of 40 labels are missing"),
         ((IMAGES, companions, texts), r"positive '': must be one of the labels \(a, b\)"),
-        ((IMAGES, companions, [Scalar((1,))] * 40), "scorer 'x': 40 codes: at least 8 with"),
+        (
+            (IMAGES, companions, [Scalar((1,))] * 40),
+            "scorer 'x': all 40 labels are 1: they must vary",
+        ),
         ((IMAGES, model, labels), "no feature network"),
     ):
         with pytest.raises(OpError, match=message):
