@@ -169,9 +169,10 @@ def main() -> None:
                 for path in made[:count]:
                     (some / path.name).hardlink_to(path)
                 costs.append(run(some, chain, asked.steps, asked.workers))
-            found = {**measure(*costs), **common, "load": os.getloadavg()[0]}
+            taken = {"steps": asked.steps if chain == "inversion" else 0}
+            found = {**taken, **measure(*costs), **common, "load": os.getloadavg()[0]}
             told = {k: round(v, 3) if isinstance(v, float) else v for k, v in found.items()}
-            print(json.dumps({"benchmark": "intake", "chain": chain, **told}), flush=True)
+            print(json.dumps({"benchmark": "intake.chain", "chain": chain, **told}), flush=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 import logging
 import os
 import ssl
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import RunError, UsageError
 from engine.greeting import code_digest, complaints, terms
-from engine.local import cpu_count, gpu_numbers, open_local, restore
+from engine.local import GPU, cpu_count, gpu_numbers, helpers, open_local, restore
 from engine.profiles import ClusterSpec
 from engine.remote import open_hired
+from engine.segments import Pool
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 CUT_OFF = "the connection to the Dask scheduler is lost; the same command again goes on from here"
 #: Seconds that a scheduler may take to answer.
 ANSWER_S = 30
+#: Seconds that a worker who leaves may take to be off the list.
+LEAVING_S = 3.0
 _LOGGERS = ("distributed", "tornado", "bokeh", "asyncio")
 
 
@@ -32,12 +36,19 @@ class Workers:
 
     `guard`: a worker is a process that may be ended without asking. `slots` counts them now.
     `code`: the digest of the code that workers must run, for they may come and go.
+    `roster`: the workers there are now, by address, and the kind of each: "gpu" or "cpu" where
+        there are both (chunks go to their own kind only), else "".
     """
 
     submit: Callable[..., Any]
     slots: Callable[[], int]
     guard: bool = True
     code: str = ""
+    roster: Callable[[], Mapping[str, Pool]] = lambda: {"": ""}
+
+    def send(self, address: str, *task: Any) -> Any:
+        """Submit a task to one worker, or to whoever comes."""
+        return self.submit(*task, workers=[address]) if address else self.submit(*task)
 
 
 def planned_slots(spec: ClusterSpec) -> int:
@@ -45,7 +56,8 @@ def planned_slots(spec: ClusterSpec) -> int:
     if spec.elsewhere:  # a guess that only sets the size of the first chunks
         return spec.hire.workers if spec.hire else 4
     if spec.gpus:
-        return len(gpu_numbers(spec.gpus))
+        gpus = len(gpu_numbers(spec.gpus))
+        return gpus + helpers(spec, gpus)
     return cpu_count() if spec.workers is None else max(1, spec.workers)
 
 
@@ -68,20 +80,37 @@ def open_workers(
         if spec.elsewhere:
             _greet(client, spec, shared, files)
         code = code_digest() if spec.elsewhere else ""
-        yield Workers(partial(client.submit, pure=False), partial(_count, client), code=code)
+        submit, roster = partial(client.submit, pure=False), _Roster(client)
+        yield Workers(submit, lambda: len(roster()), code=code, roster=roster)
 
 
-def _count(client: "Client") -> int:
-    """How many workers there are now; ours come back if they were lost.
+class _Roster:
+    """The workers that there are now, and their kinds; ours come back if they were lost."""
 
-    Raises: RunError when the scheduler is gone.
-    """
-    if client.cluster is not None:
-        restore(client.cluster)
-    try:
-        return len(client.nthreads())  # type: ignore[no-untyped-call]
-    except OSError as error:
-        raise RunError(CUT_OFF) from error
+    def __init__(self, client: "Client") -> None:
+        self._client = client
+        self._has_gpu: dict[str, bool] = {}
+
+    def __call__(self) -> Mapping[str, Pool]:
+        """Ask the scheduler. Raises: RunError when it is gone."""
+        if self._client.cluster is not None:
+            restore(self._client.cluster)
+        try:
+            there = self._client.nthreads()  # type: ignore[no-untyped-call]
+            if there.keys() - self._has_gpu.keys():
+                self._has_gpu |= _with_gpu(self._client)
+        except OSError as error:
+            raise RunError(CUT_OFF) from error
+        has_gpu = {address: self._has_gpu.get(address, False) for address in there}
+        if all(has_gpu.values()) or not any(self._has_gpu.values()):
+            return dict.fromkeys(there, "")  # of one kind: all do everything
+        return {address: "gpu" if has else "cpu" for address, has in has_gpu.items()}
+
+
+def _with_gpu(client: "Client") -> dict[str, bool]:
+    """Whether each worker was started as one with a GPU: `--resources "GPU=1"`."""
+    told = client.scheduler_info(n_workers=-1)["workers"]
+    return {address: bool(worker["resources"].get(GPU)) for address, worker in told.items()}
 
 
 def has_died(error: BaseException) -> bool:
@@ -139,11 +168,14 @@ def _connect(spec: ClusterSpec) -> Iterator["Client"]:
     except (OSError, ValueError, TypeError, TimeoutError) as error:
         raise RunError(f"{spec.name}: no answer ({error}){_tls_hint(spec, error)}") from error
     with client:
+        # An adaptive cluster may have no workers as long as there is nothing to do.
+        wake = client.submit(bool, pure=False)
         try:
             client.wait_for_workers(1, timeout=300)
         except TimeoutError as error:
             raise RunError(f"{spec.name}: it has no workers") from error
         _check_threads(client, spec.name)
+        wake.cancel()  # type: ignore[no-untyped-call]
         yield client
 
 
@@ -179,16 +211,32 @@ def _greet(
     try:
         for mark in marks:
             mark.touch()
-        wanted = terms(marks, files, gpu=bool(spec.gpus))
-        seen = client.run(complaints, wanted, on_error="return")
+        has_gpu = _with_gpu(client)
+        seen: dict[str, Any] = {}
+        for address, has in has_gpu.items():  # where some have one, only these must
+            gpu = bool(spec.gpus) and (has or not any(has_gpu.values()))
+            wanted = terms(marks, files, gpu=gpu)
+            seen |= client.run(complaints, wanted, workers=[address], on_error="return")
     finally:
         for mark in marks:
             mark.unlink(missing_ok=True)
     for worker, answer in seen.items():
+        if isinstance(answer, OSError) and _has_left(client, worker):
+            continue  # an adaptive cluster ends who is idle; who comes later is asked by its chunk
         if isinstance(answer, BaseException):
             raise RunError(f"{spec.name}: {worker} lacks this program ({answer!r})")
         if answer:
             raise RunError(f"{spec.name}: {worker} {'; '.join(answer)}")
+
+
+def _has_left(client: "Client", worker: str) -> bool:
+    """Whether a worker that did not answer is gone, or just going."""
+    until = time.monotonic() + LEAVING_S
+    while worker in client.nthreads():  # type: ignore[no-untyped-call]
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def _speakers() -> list[str]:

@@ -3,9 +3,10 @@
 import heapq
 import itertools
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeAlias
@@ -17,25 +18,34 @@ from engine.examine import Blocked
 from engine.hands import BegunBeforeError, Grip, forget, has_begun, read_grip, recall
 from engine.inputs import content_digest
 from engine.jobs import Chunk, ChunkResult, Outcome, Program
+from engine.lanes import Asks
 from engine.photos import unreadable
+from engine.placement import Places
 from engine.plan import Board
 from engine.retries import Tries, cause_of_death, is_passing, left_done, without
+from engine.segments import Pool
 from engine.signals import Interrupts
 from engine.store import read_table
 from engine.stragglers import Stragglers, own_part
 from engine.task import pack, run_packed, unpack
 
-#: Chunks in flight per worker: one that runs and one that waits for it.
-PER_SLOT = 2
+#: Slices of photos with the hashing threads.
+HASHING = 2
 #: Photos read by one hashing task, and seconds between ticks.
 HASH_SLICE = 32
 TICK_S = 0.2
+#: Seconds that fetching a result may take before it is asked whether its worker is still there.
+RESULT_S = 2.0
 #: Deaths that nobody's hands explain, and seconds without any worker, before a run gives up.
 MOST_DEATHS = 12
 NO_WORKERS_S = 300.0
 
 Digest: TypeAlias = str | Blocked
 Unread: TypeAlias = tuple[str, int, SourceItem]  # source, index, item
+
+
+class _LostResultError(Exception):
+    """A worker ended with the result of a chunk that it had finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +93,7 @@ class Dispatch:
         self._packed = pack(program)
         self._done: SimpleQueue[tuple[str, Future[Any]]] = SimpleQueue()
         self._flight = _Flight()
+        self._places = Places()
         self._stragglers = Stragglers(program.run_dir)
         self._serial = itertools.count()
         self._deaths = 0
@@ -94,7 +105,10 @@ class Dispatch:
 
         Raises: RunError, StoreError, InterruptedRunError; whatever is done by then is kept.
         """
-        with ThreadPoolExecutor(2, thread_name_prefix="hash") as self._hashing:
+        with (
+            ThreadPoolExecutor(2, thread_name_prefix="hash") as self._hashing,
+            ThreadPoolExecutor(1, thread_name_prefix="fetch") as self._fetching,
+        ):
             try:
                 while self._step():
                     pass
@@ -114,9 +128,9 @@ class Dispatch:
             self._tell()
             return False
         self._tell()
-        if not self._flight:
-            if self.board.finished:
-                return False
+        if not self._flight and self.board.finished:
+            return False
+        if not self._flight and not self._lacks_workers():
             raise RunError("nothing is under way and something is left: this is a defect")
         self._wait()
         self._resume_paused()
@@ -128,16 +142,67 @@ class Dispatch:
 
     def _fill(self) -> None:
         """Keep the hashing threads and the window of chunks full."""
-        while self._flight.slices < PER_SLOT and (unread := self.board.next_unread(HASH_SLICE)):
+        while self._flight.slices < HASHING and (unread := self.board.next_unread(HASH_SLICE)):
             self._flight.slices += 1
             future = self._hashing.submit(read_digests, unread)
             future.add_done_callback(lambda f: self._done.put(("", f)))
-        window = self._window()
-        while len(self._flight.chunks) < window:
+        if self._workers is None:
             chunk = self.board.next_chunk(self._tell)
             if chunk is None:
-                break
-            self._start(chunk)
+                return
+            self._workers = self._open_workers()  # there is work for them
+            self.board.requeue(chunk)
+        roster = self._workers.roster()
+        self._follow(roster)
+        if not roster and not self.board.pools:
+            roster = {"": ""}  # an adaptive cluster starts workers when it sees work
+        while self._hand_out(self._workers, roster):
+            pass
+        self._level(roster)
+
+    def _hand_out(self, workers: Workers, roster: Mapping[str, Pool]) -> bool:
+        """Send one more chunk to a worker that has room; False when there is none for any."""
+        without: set[str] = set()  # kinds of workers for whom there is nothing
+        for address in self._places.free(roster):
+            kind = roster[address]
+            if kind in without:
+                continue
+            warm, elsewhere = self._places.warm(address), self._places.elsewhere(address)
+            chunk = self.board.next_chunk(self._tell, Asks(kind, warm, elsewhere))
+            if chunk is not None:
+                bound = bool(kind) or self.board.many_models
+                self._places.sent(chunk, address, bound=bound)
+                self._start(chunk, partial(workers.send, address if bound else ""), workers)
+                return True
+            without.add(kind)
+        return False
+
+    def _start(self, chunk: Chunk, send: Callable[..., Any], workers: Workers) -> None:
+        self._flight.chunks[chunk.id] = chunk
+        future = send(run_packed, self._packed, pack(chunk), workers.guard, workers.code)
+        self._flight.futures[chunk.id] = future
+        future.add_done_callback(lambda f: self._done.put((chunk.id, f)))
+
+    def _level(self, roster: Mapping[str, Pool]) -> None:
+        """Take back what waits behind another chunk while a worker of that kind has nothing.
+
+        Where any worker may do a chunk, Dask sees to that itself.
+        """
+        for name in self._places.behind(roster):
+            if not has_begun(self.program.run_dir, name):
+                self.board.requeue(self._take_back(name))
+
+    def _follow(self, roster: Mapping[str, Pool]) -> None:
+        """Send on what lost its worker; if nobody had begun it, nobody is to blame."""
+        for name in self._places.stranded(roster):
+            if not self._flight.futures[name].done():
+                self._bury(self._take_back(name))
+
+    def _take_back(self, name: str) -> Chunk:
+        """Forget a chunk under way; should a worker do it still, nobody listens."""
+        self._flight.futures.pop(name).cancel()
+        self._places.back(name)
+        return self._flight.chunks.pop(name)
 
     def _take_digests(self, read: Sequence[tuple[Unread, Digest]]) -> None:
         """Take back one slice of photos that were read."""
@@ -145,28 +210,12 @@ class Dispatch:
         self.hooks.learned([(one, digest) for one, digest in read if isinstance(digest, str)])
         self.board.digests((source, index, digest) for (source, index, _), digest in read)
 
-    def _window(self) -> int:
-        """How many chunks may be in flight now."""
-        if self._workers is None:
-            return 1  # the first one opens the cluster
-        return PER_SLOT * max(1, self._workers.slots())
-
-    def _start(self, chunk: Chunk) -> None:
-        if self._workers is None:
-            self._workers = self._open_workers()
-        self._flight.chunks[chunk.id] = chunk
-        there = self._workers
-        future = there.submit(run_packed, self._packed, pack(chunk), there.guard, there.code)
-        self._flight.futures[chunk.id] = future
-        future.add_done_callback(lambda f: self._done.put((chunk.id, f)))
-
     def _drain(self) -> None:
         """Take back the chunks that no worker has begun, and tell how many are under way."""
         self._drained = True
         for name, chunk in list(self._flight.chunks.items()):
             if not has_begun(self.program.run_dir, name):
-                del self._flight.chunks[name]
-                self._flight.futures.pop(name).cancel()
+                self._take_back(name)
                 self.board.requeue(chunk)
         self.hooks.event("draining", {"chunks": len(self._flight.chunks)})
 
@@ -183,7 +232,7 @@ class Dispatch:
             if name:
                 self._flight.futures.pop(name, None)
                 if (chunk := self._flight.chunks.pop(name, None)) is not None:
-                    self._take(chunk, future)
+                    self._take(chunk, future, self._places.back(name))
             else:
                 self._take_digests(future.result())
             try:
@@ -191,14 +240,14 @@ class Dispatch:
             except Empty:
                 return
 
-    def _take(self, chunk: Chunk, future: "Future[Any]") -> None:
+    def _take(self, chunk: Chunk, future: "Future[Any]", worker: str) -> None:
         """Take back one chunk, however it ended."""
-        packed, error = _ended(future)
+        packed, error = self._ended(future, worker)
         if error is None:
             result: ChunkResult = unpack(packed)
             forget(self.program.run_dir, chunk.id)
             self._accept(chunk, own_part(result, chunk))
-        elif has_died(error) or isinstance(error, BegunBeforeError):
+        elif has_died(error) or isinstance(error, BegunBeforeError | _LostResultError):
             self._bury(chunk)
         elif is_cut_off(error):
             raise RunError(CUT_OFF)
@@ -208,6 +257,21 @@ class Dispatch:
             raise StoreError(f"a worker could not write: {error}")
         else:
             raise RunError(f"chunk {chunk.id} failed: {error!r}") from error
+
+    def _ended(self, future: "Future[Any]", worker: str) -> tuple[bytes, BaseException | None]:
+        """The result of a future that has ended, or why there is none.
+
+        Until it is fetched it lies with the worker, who may end meanwhile. One that only this
+        worker may do would then never come.
+        """
+        if not worker:  # whoever has it: Dask has it done again, and somebody has begun it before
+            return _result(future)
+        fetched = self._fetching.submit(_result, future)
+        while not wait([fetched], RESULT_S).done:
+            if self._workers is not None and worker not in self._workers.roster():
+                future.cancel()
+                return b"", _LostResultError()
+        return fetched.result()
 
     def _accept(self, chunk: Chunk, result: ChunkResult) -> None:
         """Remember a result; items that failed in passing get another try after a pause."""
@@ -282,9 +346,20 @@ class Dispatch:
                 held = [list(item) for item in sorted(grip.held)]
                 self.hooks.event("relieved", {"chunk": chunk.id, "slow": held})
 
+    def _lacks_workers(self) -> bool:
+        """Whether nobody is there for some of the work."""
+        if self._workers is None:
+            return False
+        kinds = set(self._workers.roster().values())
+        return not kinds or kinds == {"cpu"}
+
     def _look_for_workers(self) -> None:
         """Give up when a cluster has had no worker for minutes."""
-        if self._workers is None or not self._flight.chunks or self._workers.slots():
+        if self._workers is None:
+            return
+        roster = self._workers.roster()
+        self._follow(roster)
+        if not self._lacks_workers():
             self._without_workers = None
             return
         now = time.monotonic()
@@ -292,7 +367,8 @@ class Dispatch:
         if self._interrupts.draining:
             self._interrupts.check()  # nobody is left to wait for
         if now - since > NO_WORKERS_S:
-            raise RunError(f"the cluster has had no workers for {NO_WORKERS_S:g} s")
+            kind = "workers with a GPU" if roster else "workers"
+            raise RunError(f"the cluster has had no {kind} for {NO_WORKERS_S:g} s")
 
     def _tell(self) -> None:
         if news := self.board.news():
@@ -311,8 +387,8 @@ def read_digests(unread: Sequence[Unread]) -> list[tuple[Unread, Digest]]:
     return found
 
 
-def _ended(future: "Future[Any]") -> tuple[bytes, BaseException | None]:
-    """The result of a future that has ended, or why there is none."""
+def _result(future: "Future[Any]") -> tuple[bytes, BaseException | None]:
+    """What a future gives, or raises."""
     try:
         return future.result(), None
     except BaseException as error:  # noqa: BLE001  (a chunk may end in any way)

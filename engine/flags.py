@@ -52,7 +52,7 @@ how_much = options(
 )
 where = options(
     click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes [one per CPU]."),
-    click.option("--gpus", metavar="all|0,1", help="One process per GPU instead."),
+    click.option("--gpus", metavar="all|0,1", help="A process per GPU, CPU workers beside."),
     click.option("--scheduler", metavar="ADDRESS", help="A Dask cluster that is already running."),
     click.option("--cluster", type=A_FILE, help="A YAML file with a `cluster:` profile."),
     click.option("--tls-ca", metavar="FILE", help="Authority of a tls:// cluster."),

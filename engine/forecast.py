@@ -143,6 +143,7 @@ def open_board(session: Session) -> Board:
         numerics=numerics(session.request),
         forced=frozenset(session.request.force),
         forecast=True,
+        pools=bool(session.request.cluster.gpus),
     )
     return Board(session.items, questions(session), terms)
 

@@ -34,6 +34,7 @@ class Terms:
     forced: frozenset[str] = frozenset()  # steps computed again whatever is known
     slots: int = 1
     forecast: bool = False
+    pools: bool = False  # some workers have a GPU, others none
 
 
 class Glance:

@@ -112,6 +112,8 @@ class Chunk:
     home: tuple[int, ...] = ()  # the slice of the segment's home axis
     stored: frozenset[str] = frozenset()  # steps whose results go to the store
     split: bool = False
+    pool: str = ""  # the kind of workers it is for: "cpu", "gpu" or any
+    models: frozenset[str] = frozenset()  # those that it works with, by name
 
 
 @dataclass(frozen=True, slots=True)

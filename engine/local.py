@@ -1,4 +1,4 @@
-"""Worker processes of our own on this machine: CPU workers, or one per GPU."""
+"""Worker processes of our own on this machine: CPU workers, and one per GPU."""
 
 import asyncio
 import logging
@@ -31,6 +31,12 @@ MALLOC = {
     "MALLOC_MMAP_MAX_": "0",
 }
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+#: What a worker with a GPU declares to Dask that it has.
+GPU = "GPU"
+#: So many GPUs are taken to be there; for each, a process that computes on the CPU stands in.
+STAND_INS_VARIABLE = "LATENTLOOM_GPU_STAND_INS"
+#: CPU workers beside each GPU worker, where there are CPUs for them.
+HELPERS = 4
 #: When a run breaks off, seconds that a worker has to end by itself.
 GRACE_S = 0.5
 
@@ -63,9 +69,7 @@ def gpu_numbers(text: str) -> tuple[str, ...]:
 
     Raises: UsageError when there is no such GPU.
     """
-    import torch
-
-    found = tuple(str(number) for number in range(torch.cuda.device_count()))
+    found = tuple(str(number) for number in range(stand_ins() or _device_count()))
     wanted = found if text == "all" else tuple(part.strip() for part in text.split(","))
     missing = [number for number in wanted if number not in found]
     if missing or not wanted:
@@ -74,13 +78,34 @@ def gpu_numbers(text: str) -> tuple[str, ...]:
     return wanted
 
 
+def stand_ins() -> int:
+    """How many processes stand in for GPUs, to try out where things run."""
+    text = os.environ.get(STAND_INS_VARIABLE, "")
+    return int(text) if text.isdigit() else 0
+
+
+def _device_count() -> int:
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def helpers(spec: ClusterSpec, gpus: int) -> int:
+    """How many CPU workers decode, cut out and encode for the GPU workers."""
+    if spec.workers is not None:
+        return spec.workers
+    return min(HELPERS * gpus, max(0, cpu_count() - gpus))
+
+
 @contextmanager
 def open_local(spec: ClusterSpec, scratch: Path) -> Iterator["Client"]:
     """Yield a client of worker processes of our own, reachable from this machine only."""
     import dask
     from distributed import Client, Nanny, Scheduler, SpecCluster
 
-    devices = gpu_numbers(spec.gpus) if spec.gpus else ("",) * (spec.workers or cpu_count())
+    gpus = gpu_numbers(spec.gpus) if spec.gpus else ()
+    helping = helpers(spec, len(gpus)) if gpus else spec.workers or cpu_count()
+    devices = (*gpus, *[""] * helping)
     settings = {
         "distributed.nanny.pre-spawn-environ": worker_environment(len(devices), cpu_count()),
         "distributed.scheduler.allowed-failures": 0,  # who is to blame is ours to say
@@ -203,11 +228,13 @@ def _deaf_children() -> Iterator[None]:
 
 def _worker(device: str, limit: int, scratch: Path) -> dict[str, Any]:
     """Options of one worker process; `device` is a GPU's number or empty."""
-    environment = {MEMORY_VARIABLE: str(limit), DEVICE_VARIABLE: "cpu"}
+    environment = {MEMORY_VARIABLE: str(limit), DEVICE_VARIABLE: "cpu", "CUDA_VISIBLE_DEVICES": ""}
     if device:
         # The one visible GPU is always cuda:0; the limit is for heaps, CUDA maps far more.
-        environment = {"CUDA_VISIBLE_DEVICES": device, DEVICE_VARIABLE: "cuda:0"}
+        name = "cpu" if stand_ins() else "cuda:0"
+        environment = {"CUDA_VISIBLE_DEVICES": device, DEVICE_VARIABLE: name}
     return {
+        "resources": {GPU: 1} if device else {},
         "nthreads": 1,
         "memory_limit": 0,
         "local_directory": str(scratch),

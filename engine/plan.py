@@ -5,64 +5,33 @@ segment only when everything that slice reads is settled, deepest segment first,
 pictures come early and memory does not grow with the folder. It touches no disk; it asks.
 """
 
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain, islice
 
-from engine.dag import Graph, Ref, SourceItem, Step
+from engine.dag import Graph, SourceItem
 from engine.errors import Reason
 from engine.examine import Blocked
 from engine.glance import Questions, Terms
-from engine.items import Items, Place
+from engine.items import Items
 from engine.jobs import Chunk, ChunkResult, FromItem, ItemId, Job, Lost, Outcome
+from engine.lanes import ANYBODY, Asks, Lane, Waiting
 from engine.listing import Contents
-from engine.segments import Read, Segment, reads, segment
-from engine.sizing import Size, first_size
+from engine.readiness import Readiness
+from engine.segments import segment
+from engine.sizing import first_size
 from engine.states import RUNNING, STATUS, WANTED, States
-from engine.survey import Home, Surveyor
+from engine.survey import Surveyor
+from engine.writes import Writes
 
+#: Homes that may be looked at in vain on the way to one that can be surveyed.
+MOST_MISSED = 32
+#: Chunks per worker that are ready for GPUs when CPU workers stop preparing more.
+FED_CHUNKS = 4
 #: The most home items in one survey.
 SURVEY_HOMES = 256
 
 DEFAULTS = Terms()
-
-
-class _Waiting:
-    """The homes of a segment that are not surveyed yet: those put back first, then the rest."""
-
-    def __init__(self, count: int) -> None:
-        self._rest, self._count = 0, count
-        self._back: dict[int, None] = {}  # the last one in is the first one out
-
-    def __len__(self) -> int:
-        return self._count - self._rest + len(self._back)
-
-    def first(self) -> int:
-        """The home that is next."""
-        return next(reversed(self._back), self._rest)
-
-    def pop(self) -> int:
-        """Take the home that is next."""
-        if self._back:
-            return self._back.popitem()[0]
-        self._rest += 1
-        return self._rest - 1
-
-    def put_back(self, home: int) -> None:
-        """Put a home in front, unless it waits already."""
-        if home < self._rest:
-            self._back.setdefault(home)
-
-
-@dataclass(slots=True)
-class _Lane:
-    """One segment on its way: homes not surveyed yet, homes prepared, and its chunks' size."""
-
-    segment: Segment
-    waiting: _Waiting
-    size: Size
-    ready: deque[Home] = field(default_factory=deque)
 
 
 class Board:
@@ -77,22 +46,25 @@ class Board:
         self.items = items
         self.graph: Graph = items.graph
         self.states = States(items, telling=not terms.forecast)
-        self._plan = segment(self.graph)
+        self._plan = segment(self.graph, pools=terms.pools)
         self._ask = ask
         self._terms = terms
         self._flying: dict[str, Chunk] = {}
+        self._writes = Writes()
         self._serial = 0
-        self._watched = {name: self._watch(step) for name, step in self.graph.steps.items()}
         small_first = sorted(items.listings.items(), key=lambda pair: len(pair[1]))
         self._digests: dict[str, Contents[Blocked]] = {n: Contents(of) for n, of in small_first}
         self._undigested = sum(1 for known in self._digests.values() for _ in known.unread())
         self._unread = ((name, i) for name, of in self._digests.items() for i in of.unread())
+        self._is_ready = Readiness(
+            items, self._plan, self.states, self._digests, lambda: self._undigested
+        )
         self.surveyor = Surveyor(items, self._plan, self.states, self._digests, ask, terms)
         gpu = terms.numerics.startswith("cuda")
         self._lanes = [
-            _Lane(
+            Lane(
                 part,
-                _Waiting(items.sizes[part.home] if part.home else 1),
+                Waiting(items.sizes[part.home] if part.home else 1),
                 first_size(part, items, ask.seconds, gpu=gpu),
             )
             for part in self._plan.segments
@@ -117,21 +89,66 @@ class Board:
 
     # -- handing out -----------------------------------------------------------------------------
 
-    def next_chunk(self, tell: Callable[[], object] = lambda: None) -> Chunk | None:
-        """The next chunk that can run now; None while everything must wait.
+    def next_chunk(
+        self, tell: Callable[[], object] = lambda: None, asks: Asks = ANYBODY
+    ) -> Chunk | None:
+        """The next chunk that can run now, for a worker who asks; None while it must wait.
 
         Before it comes to one, any number of slices may turn out to need no work; `tell` is called
         after each of them, so that their news need not pile up.
         """
         while True:
-            for lane in self._order:
+            if self._writes and asks.pool != "gpu":
+                return self._files()
+            for lane in self._lanes_for(asks, tell):
+                if lane.waiting.returned and self._survey_some(lane, returned=True):
+                    tell()
+                    break
                 if lane.ready:
-                    return self._chunk(lane)
+                    if (chunk := self._chunk(lane)) is not None:
+                        return chunk
+                    break  # it was files only, which are written elsewhere
                 if self._survey_some(lane):
                     tell()
                     break  # what it settled may let a deeper segment go on
             else:
                 return None
+
+    def _lanes_for(self, asks: Asks, tell: Callable[[], object]) -> list[Lane]:
+        """The segments that a worker may work on, in the order in which it should."""
+        lanes = [lane for lane in self._order if asks.pool in ("", lane.segment.pool)]
+        if asks.pool == "cpu":  # as long as GPUs have enough to do, nothing more is prepared
+            fed = [lane for lane in self._lanes if self._is_fed(lane, tell)]
+            top = max((lane.segment.level for lane in fed), default=0)
+            lanes = [lane for lane in lanes if lane.segment.level > top or not fed]
+        # What others have loaded, and this worker has not, is left to them while it is little.
+        return sorted(lanes, key=asks.leaves)
+
+    def _is_fed(self, lane: Lane, tell: Callable[[], object]) -> bool:
+        """Whether GPUs have enough to do on a segment for a while."""
+        if lane.segment.pool != "gpu":
+            return False
+        enough = min(FED_CHUNKS * self._terms.slots * lane.size.homes, 2 * SURVEY_HOMES)
+        while len(lane.ready) < enough and self._survey_some(lane):
+            tell()
+        return len(lane.ready) >= enough
+
+    def _files(self) -> Chunk:
+        """A chunk that only writes files."""
+        self._serial += 1
+        files = Chunk(f"{self._serial:06d}", "", (), self._writes.take(), pool="cpu")
+        self._flying[files.id] = files
+        return files
+
+    @property
+    def pools(self) -> bool:
+        """Whether some work is for workers with a GPU, and some for others."""
+        return self._terms.pools
+
+    @property
+    def many_models(self) -> bool:
+        """Whether it matters who does what: not all chunks work with the same models."""
+        return len({lane.segment.models for lane in self._lanes if lane.segment.models}) > 1
 
     @property
     def unread(self) -> int:
@@ -141,18 +158,21 @@ class Board:
     @property
     def finished(self) -> bool:
         """Whether everything is settled and nothing is in flight or waiting to be written."""
-        return not self._flying and not any(lane.ready or lane.waiting for lane in self._lanes)
+        waiting = any(lane.ready or lane.waiting for lane in self._lanes)
+        return not self._flying and not self._writes and not waiting
 
-    def _survey_some(self, lane: _Lane) -> bool:
-        """Survey the next ready homes of a lane; False when none is ready."""
-        ready: list[int] = []
-        while lane.waiting and len(ready) < SURVEY_HOMES:
-            if not self._ready(lane.segment, lane.waiting.first()):
-                break
-            ready.append(lane.waiting.pop())
+    def _survey_some(self, lane: Lane, *, returned: bool = False) -> bool:
+        """Survey the next ready homes of a lane, or of those put back; False when none is ready."""
+        most = lane.waiting.returned if returned else SURVEY_HOMES
+        ready = sorted(self._ready_homes(lane, most))
         if not ready:
             return False
-        lane.ready.extend(self.surveyor.survey(lane.segment, ready))
+        lane.waiting.take(ready)
+        prepared = self.surveyor.survey(lane.segment, ready)
+        if returned:  # what was under way before comes first
+            lane.ready.extendleft(reversed(prepared))
+        else:
+            lane.ready.extend(prepared)
         lost, self.surveyor.lost = self.surveyor.lost, []
         for item in lost:
             self.surveyor.gone.add(self.states.key(item))
@@ -163,7 +183,16 @@ class Board:
                 self._look_again(lane, ready)
         return True
 
-    def _look_again(self, lane: _Lane, homes: Sequence[int]) -> None:
+    def _ready_homes(self, lane: Lane, most: int) -> Iterator[int]:
+        """The next homes that can be surveyed; one that cannot does not hold those behind it."""
+        missed = 0
+        for home in lane.waiting.first(most):
+            if self._terms.forecast or self._is_ready(lane.segment, home):
+                yield home
+            elif (missed := missed + 1) > MOST_MISSED:
+                return
+
+    def _look_again(self, lane: Lane, homes: Sequence[int]) -> None:
         """Survey homes of a forecast again: what is to run there needs more than was thought."""
         for home in homes:
             for name in lane.segment.steps:
@@ -172,7 +201,7 @@ class Board:
                         self.states.reopen((name, number))
             lane.waiting.put_back(home)
 
-    def _unprepare(self, lane: _Lane, homes: set[int]) -> None:
+    def _unprepare(self, lane: Lane, homes: set[int]) -> None:
         """Take prepared homes back to be surveyed again."""
         for home in [h for h in lane.ready if h.index in homes]:
             lane.ready.remove(home)
@@ -180,54 +209,8 @@ class Board:
                 self.states.reopen(job.id)
             lane.waiting.put_back(home.index)
 
-    def _ready(self, part: Segment, home: int) -> bool:
-        """Whether all digests and settled items that a home's work needs are there."""
-        return self._terms.forecast or all(
-            self._inputs_ready(self.graph.steps[name], number)
-            for name in part.steps
-            for number in self.items.spaces[name].numbers(part.home, home)
-        )
-
-    def _inputs_ready(self, step: Step, number: int) -> bool:
-        if not self._undigested and not self._watched[step.name]:
-            return True
-        place = self.items.spaces[step.name].place(number)
-        if any(a in self._digests and self._digests[a][i] is None for a, i in place.items()):
-            return False
-        return all(self._read_ready(step, read, place) for read in self._watched[step.name])
-
-    def _watch(self, step: Step) -> tuple[Read, ...]:
-        """The reads of a step that may have to wait: of other segments, and of other sources."""
-        mine = self._plan.segment_of[step.name]
-        return tuple(
-            read
-            for read in reads(step)
-            if self._plan.segment_of.get(read.ref.node, "") != mine
-            and read.ref.node not in step.axes
-        )
-
-    def _read_ready(self, step: Step, read: Read, place: Place) -> bool:
-        """Whether everything one read means at a place is settled."""
-        node = read.ref.node
-        if node in self.graph.steps:
-            if not self.states.left[node]:
-                return True
-            if read.gathered and step.gather is not None and step.gather.by is None:
-                return False  # it wants all of them, and some are left
-        if not read.gathered:
-            return self._there(read.ref, place, step)
-        wire = next(w for w in step.wires if w.many and read.ref in w.refs)
-        _, cells = self.items.cells(step, wire, place)
-        return all(self._there(c.ref, c.place, step) for c in cells if c.ref == read.ref)
-
-    def _there(self, ref: Ref, place: Place, step: Step) -> bool:
-        number = self.items.read(ref, place, step.links)
-        if ref.node in self.graph.steps:
-            return self.states.settled((ref.node, number))
-        return self._digests[ref.node][number] is not None
-
-    def _chunk(self, lane: _Lane) -> Chunk:
-        """Take as many prepared homes as make one chunk."""
+    def _chunk(self, lane: Lane) -> Chunk | None:
+        """Take as many prepared homes as make one chunk; None when they only have files."""
         left = len(lane.ready) + len(lane.waiting)
         share = max(lane.size.least, -(-left // self._terms.slots))
         most = max(1, min(lane.size.homes, share))
@@ -245,7 +228,14 @@ class Board:
             exports=tuple(export for home in homes for export in home.exports),
             home=tuple(home.index for home in homes),
             stored=frozenset(name for name in lane.segment.steps if self._stored(name)),
+            pool=lane.segment.pool,
+            models=lane.segment.models,
         )
+        if chunk.pool == "gpu":
+            self._writes.withhold(chunk.id, chunk.exports)
+            chunk = replace(chunk, exports=())
+            if not chunk.jobs:
+                return None
         self._flying[chunk.id] = chunk
         return chunk
 
@@ -258,9 +248,11 @@ class Board:
     def settle(self, result: ChunkResult) -> None:
         """Take in a chunk's outcomes; what it did not report is planned again."""
         chunk = self._flying.pop(result.chunk)
-        if chunk.jobs and result.seconds and not chunk.split:
-            self._lane(chunk.segment).size.measure(result.seconds, len(chunk.home))
+        if result.seconds and not chunk.split and (chunk.jobs or not chunk.segment):
+            size = self._lane(chunk.segment).size if chunk.segment else self._writes.size
+            size.measure(result.seconds, len(chunk.home or chunk.exports))
         self._settle(result.outcomes)
+        self._writes.release(chunk.id, self.surveyor.records)
         for lost in result.lost:
             self.lose(lost)
         self._reopen_rest(chunk.jobs)
@@ -310,6 +302,7 @@ class Board:
     def requeue(self, chunk: Chunk, alone: Collection[ItemId] = ()) -> None:
         """Plan an unfinished chunk again, items under suspicion each in a batch of its own."""
         self._flying.pop(chunk.id, None)
+        self._writes.forget(chunk.id)
         self.surveyor.alone.update(alone)
         self._reopen_rest(chunk.jobs)
         for export in chunk.exports:
@@ -333,7 +326,7 @@ class Board:
             if self.states[job.id] == RUNNING:
                 self._reopen(job.id)
 
-    def _lane(self, name: str) -> _Lane:
+    def _lane(self, name: str) -> Lane:
         return next(lane for lane in self._lanes if lane.segment.name == name)
 
     def _reopen(self, item: ItemId) -> None:
@@ -345,7 +338,7 @@ class Board:
         lane = self._lane(self._plan.segment_of[item[0]])
         lane.waiting.put_back(self._home(lane, item))
 
-    def _home(self, lane: _Lane, item: ItemId) -> int:
+    def _home(self, lane: Lane, item: ItemId) -> int:
         """The slice that an item belongs to."""
         axis = lane.segment.home
         return self.items.spaces[item[0]].place(item[1])[axis] if axis else 0
@@ -353,7 +346,8 @@ class Board:
     def needed(self) -> set[str]:
         """The packs that chunks in flight read."""
         inputs = (i for c in self._flying.values() for job in c.jobs for i in job.inputs())
-        exported = (export.source for c in self._flying.values() for export in c.exports)
+        written = chain(self._writes, *(c.exports for c in self._flying.values()))
+        exported = (export.source for export in written)
         return {
             origin.record.pack
             for origin in chain(inputs, exported)

@@ -14,7 +14,7 @@ Kind: TypeAlias = Literal["ssh", "slurm"]
 #: What each kind of profile may say; the first of them must be said.
 PROFILES: Mapping[str, tuple[str, ...]] = {
     "local": ("workers", "memory"),
-    "gpu": ("gpus",),
+    "gpu": ("gpus", "workers"),
     "scheduler": ("address", "gpus", "tls"),
     "ssh": (
         *("hosts", "workers", "cpus", "gpus", "interface", "python", "folder"),
@@ -66,9 +66,10 @@ class Hire:
 class ClusterSpec:
     """Which workers to use.
 
-    workers: local processes, None = one per CPU, 0 = a thread of this process.
-    gpus: "all" or device numbers, "0,1": one process each, instead of CPU workers. Of workers
-        elsewhere: each must have one.
+    workers: local processes, None = one per CPU, 0 = a thread of this process. With `gpus`, those
+        beside the GPU workers, None = as many as they need.
+    gpus: "all" or device numbers, "0,1": one process each. Of workers elsewhere: each must have
+        one, or each of those that declare the resource GPU.
     scheduler: an address or a scheduler file of a cluster that runs already.
     hire: workers to be started elsewhere.
     memory_bytes: most a CPU worker may allocate, None = its share of the machine, 0 = no limit.

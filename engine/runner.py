@@ -127,6 +127,7 @@ class _Run:
             numerics=numerics(request),
             forced=frozenset(request.force),
             slots=planned_slots(request.cluster),
+            pools=bool(request.cluster.gpus),
         )
         ask = replace(questions(session), records=self._records, current=self.standing.current)
         self.board = Board(session.items, ask, terms)

@@ -16,6 +16,7 @@ from engine.inputs import list_source
 from engine.items import Items
 from engine.ledger import DATABASE, OutputRow
 from engine.listing import Listing
+from engine.local import stand_ins
 from engine.memo import Memo
 from engine.outputs import Standing
 from engine.profiles import ClusterSpec, cluster_of
@@ -98,7 +99,7 @@ def out_folder(request: Request, graph: Graph) -> Path:
 
 def numerics(request: Request) -> str:
     """The class of numbers a run makes: results of different classes have different keys."""
-    return "cuda-float32" if request.cluster.gpus else "cpu-float32"
+    return "cuda-float32" if request.cluster.gpus and not stand_ins() else "cpu-float32"
 
 
 @dataclass(frozen=True, slots=True)

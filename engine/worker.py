@@ -17,10 +17,11 @@ from typing import Literal
 from engine import when
 from engine.ahead import Ahead
 from engine.blame import free_gpu_memory, is_out_of_memory, reason_of
-from engine.calling import Loaded, Ports, alone, batch_size, call, group_key, is_finite
+from engine.calling import Loaded, Ports, alone, call, group_key, is_finite
 from engine.codecs import rounded
 from engine.dag import Step
 from engine.errors import DETERMINISTIC, ItemError, Reason, SkipItem
+from engine.fitting import fitting, too_many
 from engine.hands import Hands
 from engine.jobs import (
     Chunk,
@@ -102,7 +103,7 @@ class _Walk:
         self.lost: list[Lost] = []
         self.computing = 0.0  # seconds in ops
         self._fates: dict[ItemId, Literal["quarantined", "skipped", "lost"]] = {}
-        self._sizes: dict[str, int] = {}
+        self._shortages = 0  # how often memory ran out
         self._left: frozenset[ItemId] | None = None
         self._looked = time.perf_counter()
         self._exports: dict[ItemId | None, list[Export]] = {}
@@ -121,7 +122,6 @@ class _Walk:
 
     def _step(self, step: Step, jobs: Sequence[Job]) -> None:
         """Load jobs one by one and call the op whenever a batch of equals is full."""
-        size = self._sizes.setdefault(step.name, batch_size(step, self.supply.device))
         waiting: dict[object, list[Loaded]] = {}
         held = 0
         for job in self.ahead.along(step, jobs):
@@ -136,7 +136,7 @@ class _Walk:
             group = waiting.setdefault(key, [])
             group.append(loaded)
             held += loaded.nbytes
-            if len(group) == size:
+            if len(group) >= fitting(step, self.supply.device, loaded):
                 held -= sum(one.nbytes for one in group)
                 self._batch(step, waiting.pop(key))
             elif held > WAITING_BYTES:
@@ -197,7 +197,7 @@ class _Walk:
 
     def _batch(self, step: Step, batch: list[Loaded]) -> None:
         """Call the op on a batch, then let its inputs go."""
-        size = 1 if alone(step) else self._sizes[step.name]
+        size = fitting(step, self.supply.device, batch[0])
         mine = [loaded for loaded in batch if self._is_mine(loaded.job)]
         with self.hands.holding(step.name, [loaded.job.number for loaded in mine]):
             self._attempt(step, mine, size)
@@ -217,6 +217,7 @@ class _Walk:
             self._set_aside(step, batch, size, error, began)
         except (Exception, SystemExit) as error:  # noqa: BLE001  (an op is foreign code)
             traceback.clear_frames(error.__traceback__)  # let go at once of what the op hoarded
+            self._shortages += is_out_of_memory(error)
             if is_out_of_memory(error) and self.ahead.give_up():
                 self._attempt(step, batch, size)
             elif is_out_of_memory(error) and max(size, len(batch)) > 1:
@@ -272,13 +273,14 @@ class _Walk:
         self._attempt(step, batch[middle:], size)
 
     def _halve(self, step: Step, batch: list[Loaded], size: int) -> None:
-        """Go on with half the batch size, here and for the rest of the chunk."""
+        """Go on with half the batch size, here and wherever such items come again."""
         free_gpu_memory()
         half = max(1, max(size, len(batch)) // 2) if step.op.options.fixed else len(batch) // 2
-        half = max(1, half)
-        self._sizes[step.name] = min(self._sizes[step.name], half)
+        half, before = max(1, half), self._shortages
         for start in range(0, len(batch), half):
             self._attempt(step, batch[start : start + half], half)
+        if self._shortages == before:  # else one of them is larger than others, or half too many
+            too_many(step, self.supply.device, batch[0], half)
 
     # -- one item --------------------------------------------------------------------------------
 

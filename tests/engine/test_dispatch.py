@@ -18,6 +18,7 @@ from engine.items import Items
 from engine.jobs import Chunk, ChunkResult, Outcome, Program
 from engine.local import cpu_count
 from engine.own_ops import read_own_ops
+from engine.placement import PER_SLOT
 from engine.plan import Board
 from engine.profiles import ClusterSpec
 from engine.records import Record
@@ -199,14 +200,23 @@ def test_a_full_disk_stops_the_run(world: World) -> None:
         world.run(graph_of(step("a", "x", op="double")), range(4))
 
 
+def test_few_chunks_are_under_way_at_a_time(world: World) -> None:
+    seen: list[int] = []
+    world.on_tick = seen.append
+    found = world.run(graph_of(step("a", "x", op="tarry", seconds=0.002)), range(300))
+    assert statuses(found, "a") == ["done"] * 300
+    assert 1 < max(seen) <= PER_SLOT * 2, "two workers: one chunk each, and one that waits"
+
+
 def test_a_slow_item_does_not_hold_its_neighbours(
     world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("engine.stragglers.SLOW_S", 0.2)
     (tmp_path / "marks").mkdir()
-    patient = step("a", "x", op="wait_for_others", folder=str(tmp_path / "marks"), others=7)
-    found = world.run(graph_of(patient, step("b", "a", op="double")), range(8))
-    assert statuses(found, "a") == statuses(found, "b") == ["done"] * 8
+    # Neither those in its own chunk, nor those in the chunk that waits behind it.
+    patient = step("a", "x", op="wait_for_others", folder=str(tmp_path / "marks"), others=39)
+    found = world.run(graph_of(patient, step("b", "a", op="double")), range(40))
+    assert statuses(found, "a") == statuses(found, "b") == ["done"] * 40
     [told] = [data for name, data in world.events if name == "relieved"]
     assert told["slow"] == [["a", 0]]
     assert list((world.root / "run" / "hands").iterdir()) == []

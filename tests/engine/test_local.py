@@ -11,7 +11,7 @@ from distributed import KilledWorker
 
 from engine.cluster import open_workers
 from engine.errors import UsageError
-from engine.local import gpu_numbers, memory_share, worker_environment
+from engine.local import HELPERS, cpu_count, gpu_numbers, helpers, memory_share, worker_environment
 from engine.profiles import ClusterSpec
 
 
@@ -29,6 +29,16 @@ def test_a_worker_may_use_its_share_of_memory_but_never_too_little() -> None:
 def test_a_gpu_that_is_not_there_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="no such GPU on this machine"):
         gpu_numbers("97")
+
+
+def test_stand_ins_are_taken_for_gpus_and_have_helpers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LATENTLOOM_GPU_STAND_INS", "3")
+    assert gpu_numbers("all") == ("0", "1", "2")
+    assert gpu_numbers("2,0") == ("2", "0")
+    with pytest.raises(UsageError, match="found: 0, 1, 2"):
+        gpu_numbers("3")
+    assert helpers(ClusterSpec(workers=5), 2) == 5
+    assert helpers(ClusterSpec(), 2) == min(2 * HELPERS, max(0, cpu_count() - 2))
 
 
 def test_a_script_without_a_guard_is_told_so_in_one_line(tmp_path: Path) -> None:

@@ -536,3 +536,39 @@ steps: {a: {op: padded, in: {value: x}, matrix: {k: [1, 2]}}}
     second = board.next_chunk()
     assert second is not None
     assert len(second.home) == homes
+
+
+def test_a_group_that_waits_holds_no_group_behind_it() -> None:
+    text = """
+sources: {x: {table: x.csv}}
+steps:
+  a: {op: copy, in: {value: x.value}}
+  g: {op: total, in: {values: a}, gather: {over: x, by: x.dir}}
+"""
+    world = World(text, x=[0, 1, 2, 3, 4, 5])
+    board = world.board()
+    board._lanes[0].size.homes = 2
+    held = board.next_chunk()
+    assert held is not None
+    for groups in (1, 2):  # of the three; the first one's members are still under way
+        members = board.next_chunk()
+        assert members is not None
+        board.settle(world.work(members))
+        group = board.next_chunk()
+        assert group is not None
+        assert [job.id for job in group.jobs] == [("g", groups)]
+        board.settle(world.work(group))
+
+
+def test_what_is_planned_again_comes_before_what_was_not_begun() -> None:
+    world = World(CHAIN, x=list(range(20)))
+    board = world.board()
+    for lane in board._lanes:
+        lane.size.homes = 2
+    first, second = board.next_chunk(), board.next_chunk()
+    assert first is not None
+    assert second is not None
+    board.requeue(first)
+    again = board.next_chunk()
+    assert again is not None
+    assert (first.home, second.home, again.home) == ((0, 1), (2, 3), (0, 1))

@@ -223,6 +223,27 @@ def test_photos_are_read_once_and_a_bad_one_is_told(flow: Flow, tmp_path: Path) 
     assert len((tmp_path / "out" / "means.csv").read_text().splitlines()) == 5
 
 
+def test_what_is_deepest_comes_first(flow: Flow, tmp_path: Path) -> None:
+    rows = "".join(f"{number},{number // 10}\n" for number in range(80))
+    (tmp_path / "rows.csv").write_text(f"value,group\n{rows}")
+    log = tmp_path / "log"
+    text = f"""
+        version: 1
+        name: groups
+        sources: {{row: {{table: "{tmp_path / "rows.csv"}"}}}}
+        steps:
+          one: {{op: note, in: {{value: row.value}}, with: {{log: "{log}"}}}}
+          all:
+            {{op: note_all, in: {{values: one}}, with: {{log: "{log}"}},
+            gather: {{over: row, by: row.group}}}}
+        outputs: [{{from: all, to: all.csv}}]
+    """
+    result = flow(text, workers=2)
+    assert (result.exit_code, done(result)) == (0, {"one": 80, "all": 8})
+    told = log.read_text().splitlines()
+    assert told.index("all") < 70, "long before the members of all groups were there"
+
+
 def test_whoever_is_decoded_beside_a_crash_is_not_blamed(flow: Flow, tmp_path: Path) -> None:
     from PIL import Image
 

@@ -172,6 +172,26 @@ def test_out_of_memory_halves_the_batch_down_to_one_item(program: Program) -> No
     assert values_of(result, "a") == [2, 2, 2, 2, 1, "out_of_memory", 2, 2]
 
 
+def test_what_fits_into_memory_is_remembered_for_the_next_chunk(
+    program: Program, tmp_path: Path
+) -> None:
+    settings = {"mark": str(tmp_path / "calls")}
+    calls = []
+    for chunk in range(2):
+        jobs = [job("a", i, FromScalar(chunk * 8 + i), settings=settings) for i in range(8)]
+        result = run(program, [step("a", "count_calls")], jobs)
+        assert values_of(result, "a") == [2] * 8
+        calls.append((tmp_path / "calls").read_text().split())
+    assert calls[0] == ["8", "4", "2", "2", "4", "2", "2"]
+    assert calls[1][len(calls[0]) :] == ["2", "2", "2", "2"], "it begins with what fitted"
+
+
+def test_one_item_that_is_too_large_makes_no_batch_smaller(program: Program) -> None:
+    for given, expected in ([1, "huge"], [1, "out_of_memory"]), ([1, 2], [2, 2]):
+        jobs = [job("a", i, FromScalar(x)) for i, x in enumerate(given)]
+        assert values_of(run(program, [step("a", "hungry")], jobs), "a") == expected
+
+
 def test_numbers_that_are_not_finite_are_an_items_failure(program: Program) -> None:
     jobs = [job("a", i, FromScalar(x)) for i, x in enumerate([0, 4])]
     result = run(program, [step("a", "divide")], jobs)

@@ -210,3 +210,42 @@ def wait_for_others(value: Scalar, *, folder: str = "", others: int = 0) -> Scal
             wait_for(Path(folder) / str(number))
     (Path(folder) / str(value.data[0])).touch()
     return value
+
+
+@op(version=1, batch=8)
+def count_calls(value: Scalar, *, mark: str = "") -> Scalar:
+    """How many items the call was given, noted in a file; more than two do not fit into memory."""
+    with Path(mark).open("a") as file:
+        file.write(f"{len(value.data)} ")
+    if len(value.data) > 2:
+        raise MemoryError("too much")
+    return Scalar((len(value.data),) * len(value.data))
+
+
+@op(version=1)
+def meet_others(value: Scalar, *, folder: str = "", others: int = 1) -> Scalar:
+    """The value; it does not end before so many other processes are at it too."""
+    (Path(folder) / str(os.getpid())).touch()
+    until = time.monotonic() + 100
+    while len(list(Path(folder).iterdir())) <= others:
+        if time.monotonic() > until:
+            raise RuntimeError("nobody else came")
+        time.sleep(0.01)
+    return value
+
+
+@op(version=1)
+def note(value: Scalar, *, log: str = "") -> Scalar:
+    """The value, after a moment; it is noted in a file."""
+    time.sleep(0.005)
+    with Path(log).open("a") as file:
+        file.write("one\n")
+    return value
+
+
+@op(version=1)
+def note_all(values: Sequence[Scalar], *, log: str = "") -> Scalar:
+    """How many values there are; it is noted in a file."""
+    with Path(log).open("a") as file:
+        file.write("all\n")
+    return Scalar((len(values),))
