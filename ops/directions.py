@@ -71,7 +71,7 @@ def _judge(settings: Mapping[str, Any], sides: Mapping[str, int]) -> Iterator[tu
     yield from judge_rows(settings, sides)
 
 
-@op(version=2, batch=32, check=_judge)
+@op(version=3, batch=32, check=_judge)
 def edit(
     latent: Latent,
     model: Network,
@@ -166,7 +166,9 @@ def _within(
         return torch.lerp(start, after.data, weight)
 
     def draw(data: "Tensor") -> "Tensor":
-        return generator.synthesize_styles(to_styles(generator, data, after.space))
+        # As pictures are kept and measured: within the range of colours, in 256 levels.
+        drawn = generator.synthesize_styles(to_styles(generator, data, after.space))
+        return ((drawn + 1) * 127.5).round().clamp(0, 255) / 127.5 - 1
 
     original = draw(start)
     scale = spreads(generator, net) if name == "identity" else None

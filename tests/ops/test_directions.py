@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from engine.codecs import decode, encode
 from engine.errors import OpError
 from engine.values import Direction, Image, Latent, Network, Scalar, split
 from models.directions import StoredDirection, save_direction
+from ops.dependencies import measure_identity
 from ops.directions import edit, score_attributes
 from ops.learning import learn_direction
+from ops.synthesis import synthesize
 
 
 @pytest.fixture
@@ -147,6 +150,18 @@ def test_a_limit_draws_the_edit_back_as_far_as_needed(
     none = edit(code, companions, direction=path, strength=8.0, limit="identity <= 0")
     assert torch.equal(none.latent.data, code.data)
     assert none.applied.data == (0.0,) * 5
+
+
+def test_a_limit_holds_for_the_pictures_that_a_run_keeps(
+    companions: Network, w: Latent, tmp_path: Path
+) -> None:
+    path = planted(companions, tmp_path, 0, "far")
+    # Far from the mean, where colours reach beyond their range.
+    code = Latent(3 * w.data, "w", companions.family)
+    done = edit(code, companions, direction=path, strength=8.0, limit="identity <= 0.1")
+    assert all(0 < float(x) < 8 for x in done.applied.data)  # type: ignore[arg-type]
+    plain, moved = (decode(encode(synthesize(one, companions))) for one in (code, done.latent))
+    assert all(float(x) <= 0.1001 for x in measure_identity(plain, moved, companions).data)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
