@@ -15,6 +15,7 @@ from typing import Any
 
 from engine.errors import PackError, StoreError, UsageError, WorkflowError, suggestion
 from engine.index import Index
+from engine.op import SILENT, Progress
 from engine.records import Fate, Record
 from engine.store import (
     FORMAT,
@@ -113,7 +114,7 @@ def _remedy(protocol: str) -> str:
 # -- there ---------------------------------------------------------------------------------------
 
 
-def export_packs(root: Path, url: str) -> Copied:
+def export_packs(root: Path, url: str, progress: Progress = SILENT) -> Copied:
     """Copy the packs of a store that are not at a URL yet; damaged ones stay where they are.
 
     Raises: UsageError as `find_place` does; StoreError when it cannot be reached or written.
@@ -135,8 +136,11 @@ def export_packs(root: Path, url: str) -> Copied:
             return "gone"  # another run evicted it just now
         return "sent"
 
+    ends: dict[str, str] = {}
     with ThreadPoolExecutor(LANES) as pool:
-        ends = dict(zip(missing, pool.map(send, missing), strict=True))
+        for name, end in zip(missing, pool.map(send, missing), strict=True):
+            ends[name] = end
+            progress(len(ends), len(missing))
     sent = [packs[name] for name, end in ends.items() if end == "sent"]
     damaged = tuple(name for name, end in ends.items() if end == "damaged")
     return Copied(len(sent), sum(sent), len(packs) - len(missing), damaged)
@@ -196,7 +200,7 @@ class _Arrival:
     records: Sequence[Record] = ()
 
 
-def import_packs(root: Path, index: Index, url: str) -> Copied:
+def import_packs(root: Path, index: Index, url: str, progress: Progress = SILENT) -> Copied:
     """Take in the packs at a URL that hold anything this store lacks, every byte verified.
 
     Raises: UsageError as `find_place` does, or when no cache is there; StoreError when it cannot be
@@ -228,6 +232,7 @@ def import_packs(root: Path, index: Index, url: str) -> Copied:
                     taken.append(arrival.size)
                 else:
                     refused.append(arrival.name)
+            progress(i + len(some), len(missing))
     before = len(there) - len(taken) - len(refused)
     return Copied(len(taken), sum(taken), before, tuple(refused))
 

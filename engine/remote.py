@@ -43,10 +43,13 @@ def open_hired(spec: ClusterSpec, scratch: Path) -> Iterator["Client"]:
     from distributed import Client
 
     assert spec.hire is not None
-    settings = {
+    settings: dict[str, Any] = {
         "distributed.scheduler.allowed-failures": 0,  # who is to blame is ours to say
         "distributed.comm.timeouts.connect": "60s",
     }
+    if spec.hire.kind == "ssh":  # these travel to the hosts with all that is set
+        settings["distributed.nanny.pre-spawn-environ"] = environment(spec.hire)
+        settings["distributed.scheduler.idle-timeout"] = f"{IDLE_S}s"
     scratch.mkdir(parents=True, exist_ok=True)
     with dask.config.set(settings), _listening() as said:
         try:
@@ -95,27 +98,18 @@ def _slurm(hire: Hire, logs: Path) -> Any:
 
 
 def _ssh(hire: Hire) -> Any:
-    """Start scheduler and workers on hosts; should this process be killed, they end by themselves.
-
-    What is set here travels to the hosts with the configuration of Dask.
-    """
-    import dask
+    """Start scheduler and workers on hosts."""
     from distributed import SpecCluster
     from distributed.deploy.ssh import Scheduler, Worker
 
     if importlib.util.find_spec("asyncssh") is None:
         raise UsageError("SSH needs asyncssh: pip install 'latentloom[ssh]'")
     scheduler, workers = ssh_options(hire)
-    settings = {
-        "distributed.nanny.pre-spawn-environ": environment(hire),
-        "distributed.scheduler.idle-timeout": f"{IDLE_S}s",
-    }
-    with dask.config.set(settings):
-        return SpecCluster(  # type: ignore[no-untyped-call]
-            workers={i: {"cls": Worker, "options": each} for i, each in enumerate(workers)},
-            scheduler={"cls": Scheduler, "options": scheduler},
-            name="SSHCluster",
-        )
+    return SpecCluster(  # type: ignore[no-untyped-call]
+        workers={i: {"cls": Worker, "options": each} for i, each in enumerate(workers)},
+        scheduler={"cls": Scheduler, "options": scheduler},
+        name="SSHCluster",
+    )
 
 
 def slurm_options(hire: Hire, logs: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from engine.bucket import Copied, export_packs, import_packs, is_url
 from engine.compaction import compact
 from engine.errors import UsageError
 from engine.index import Index
+from engine.op import SILENT, Progress
 from engine.page import duration, number, plural, size_text
 from engine.store import default_root, open_store, sweep
 from engine.travel import export_store, import_store
@@ -38,11 +39,16 @@ class Care:
 
 
 def look_after(
-    action: str, root: Path | None, max_size: str | None = None, where: str | Path | None = None
+    action: str,
+    root: Path | None,
+    max_size: str | None = None,
+    where: str | Path | None = None,
+    progress: Progress = SILENT,
 ) -> Care:
     """Do one of ACTIONS on the cache in a folder (default: the user's).
 
-    `where` names a tar file, or a folder in an object store by its URL.
+    `where` names a tar file, or a folder in an object store by its URL; `progress` hears of files
+    that went to such a place, or came from there.
     Raises: UsageError for a size that is none, or a file that is missing or one too many;
     StoreError when the cache, or the place, cannot be used.
     """
@@ -51,7 +57,7 @@ def look_after(
     folder = open_store((root or default_root()).absolute())
     with Index(folder) as index:
         if is_url(where):
-            return _reach(action, folder, index, str(where))
+            return _reach(action, folder, index, str(where), progress)
         if where is not None:
             return _travel(action, folder, index, Path(where))
         if action == "gc":
@@ -109,14 +115,14 @@ def _travel(action: str, folder: Path, index: Index, file: Path) -> Care:
     return Care({"packs": new, "refused": refused}, text, sound=not refused)
 
 
-def _reach(action: str, folder: Path, index: Index, url: str) -> Care:
+def _reach(action: str, folder: Path, index: Index, url: str, progress: Progress) -> Care:
     """Copy the cache to a URL, or from there, as far as it is missing."""
     if action == "export":
-        found = export_packs(folder, url)
+        found = export_packs(folder, url, progress)
         text = f"sent {_amount(found)}; {number(found.before)} were there"
         advice = "damaged here and not sent; `cache verify` forgets what is in them"
     else:
-        found = import_packs(folder, index, url)
+        found = import_packs(folder, index, url, progress)
         text = f"took in {_amount(found)}; nothing in {number(found.before)} others was missing"
         advice = "not sound there, or not whole yet; if they stay so, delete them there"
     if found.refused:

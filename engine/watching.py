@@ -1,6 +1,7 @@
 """Commands for another terminal: how a run is doing, its end, its report, and the cache of all."""
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,9 @@ from typing import Any
 import click
 
 from engine.flags import AS_JSON, CACHE, RUN_DIR, VERBOSE
+
+#: Seconds between words of how far a long copy is.
+TELL_EVERY_S = 10.0
 
 
 @click.command()
@@ -79,7 +83,17 @@ def cache(*, action: str, where: str | None, as_json: bool, **flags: Any) -> int
     those packages look.
     """
     from engine import upkeep
+    from engine.op import Progress
 
-    found = upkeep.look_after(action, flags["cache"], flags["max_size"], where)
+    told = time.monotonic()
+
+    def tell(part: float) -> None:
+        nonlocal told
+        if time.monotonic() - told > TELL_EVERY_S:
+            told = time.monotonic()
+            print(f"{part:.0%} of the files", file=sys.stderr)
+
+    progress = Progress(tell)
+    found = upkeep.look_after(action, flags["cache"], flags["max_size"], where, progress)
     print(json.dumps(found.as_json()) if as_json else found.as_text())
     return 0 if found.sound else 1

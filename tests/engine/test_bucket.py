@@ -102,6 +102,22 @@ def test_packs_of_several_tables_and_pieces_arrive_to_the_byte(
         assert index.lookup(["bad"])["bad"].reason == "no_face"
 
 
+def test_a_long_copy_says_how_far_it_is(
+    tmp_path: Path,
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("engine.watching.TELL_EVERY_S", 0.0)
+    fill(tmp_path / "here", "a", "b", "c")
+    assert main(["cache", "export", url, "--cache", str(tmp_path / "here"), "--json"]) == 0
+    told = capsys.readouterr()
+    assert told.err.splitlines() == [f"{n}% of the files" for n in (33, 67, 100)]
+    assert json.loads(told.out)["packs"] == 3
+    assert main(["cache", "import", url, "--cache", str(tmp_path / "there")]) == 0
+    assert capsys.readouterr().err == "100% of the files\n"
+
+
 def test_what_was_merged_here_is_not_fetched_again(tmp_path: Path, url: str) -> None:
     here = tmp_path / "here"
     fill(here, "a", "b", "c")

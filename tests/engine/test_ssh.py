@@ -220,7 +220,7 @@ def test_hosts_are_left_empty_when_the_driver_is_killed(
 ) -> None:
     code = (
         "import sys, engine.remote, run_workflow\n"
-        "engine.remote.IDLE_S = 3\n"
+        "engine.remote.IDLE_S = 15\n"
         "sys.exit(run_workflow.main(sys.argv[1:]))\n"
     )
     command = [sys.executable, "-c", code]
@@ -232,7 +232,7 @@ def test_hosts_are_left_empty_when_the_driver_is_killed(
     driver.kill()
     driver.wait()
     assert len(host.processes()) >= 3
-    assert psutil.wait_procs(host.processes(), 60)[1] == []
+    assert psutil.wait_procs(host.processes(), 120)[1] == []
     assert main(line(tmp_path, "far", "--workers", "1", seconds=0.5)) == 0
     steps = json.loads(capsys.readouterr().out)["steps"]
     assert 0 < steps["wait"]["done"] < 12
