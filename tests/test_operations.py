@@ -184,6 +184,9 @@ def test_a_run_is_followed_from_another_terminal_to_its_end(gated: Place) -> Non
     first, last = lines[0], lines[-1]
     assert first["state"] == "running"
     assert 0 < first["steps"]["picture"]["done"] < COUNT
+    assert {"rate", "eta_s"} <= first.keys()
+    [worker] = first["workers"].values()
+    assert worker["items"] >= first["steps"]["picture"]["done"]
     assert {line["state"] for line in lines[:-1]} == {"running"}
     assert (last["state"], last["exit_code"]) == ("done", 0)
     assert last["steps"]["picture"]["done"] == COUNT

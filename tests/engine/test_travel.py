@@ -11,6 +11,7 @@ from engine.index import Index
 from engine.records import Record
 from engine.store import open_store, read_port, write_pack
 from engine.upkeep import look_after
+from run_workflow import main
 
 
 def filled(root: Path) -> list[Record]:
@@ -41,6 +42,18 @@ def test_there_and_back(tmp_path: Path) -> None:
         assert read_port(there, found[record.key], "code") == read_port(
             tmp_path / "here", record, "code"
         )
+
+
+def test_the_command_line_names_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    filled(tmp_path / "here")
+    file = str(tmp_path / "cache.tar")
+    assert main(["cache", "export", file, "--cache", str(tmp_path / "here")]) == 0
+    assert main(["cache", "import", file, "--cache", str(tmp_path / "there"), "--json"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == '{"packs": 1, "refused": 0}'
+    assert main(["cache", "export", file, "--cache", str(tmp_path / "here")]) == 2
+    assert "is there already" in capsys.readouterr().err
 
 
 def test_only_sound_packs_come_in(tmp_path: Path) -> None:
