@@ -139,6 +139,7 @@ class OpOptions:
     needs: tuple[Needs, ...] = ()
     check: str = ""
     draft: str = ""
+    one_of: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +191,7 @@ def op(  # noqa: PLR0913 (what can be said of an op is said here)
     needs: Sequence[Needs] = (),
     check: Callable[..., object] | None = None,
     draft: Callable[..., int] | None = None,
+    one_of: Sequence[str] = (),
 ) -> Callable[[F], F]:
     """Mark a function as an op.
 
@@ -204,6 +206,7 @@ def op(  # noqa: PLR0913 (what can be said of an op is said here)
       (settings, resolution of each model slot) -> pairs of a setting and what is wrong with it.
     draft: a function of its module, settings -> the least side in pixels that it needs a photo to
       have: larger JPEGs come decoded at a half, a quarter or an eighth of their size.
+    one_of: wires that may be left out, of which a step has exactly one.
     Raises: TypeError without a version, as by a bare `@op`.
     """
     if bare is not None or version < 1:
@@ -211,8 +214,11 @@ def op(  # noqa: PLR0913 (what can be said of an op is said here)
 
     def mark(function: F) -> F:
         most = batch_cuda or batch
-        named = (given.__name__ if given else "" for given in (check, draft))
-        options = OpOptions(version, batch, most, fixed, cache, endless, tuple(needs), *named)
+        judge, least = (given.__name__ if given else "" for given in (check, draft))
+        needed, single = tuple(needs), tuple(one_of)
+        options = OpOptions(
+            version, batch, most, fixed, cache, endless, needed, judge, least, single
+        )
         function.__op__ = options  # type: ignore[attr-defined]
         return function
 

@@ -55,6 +55,14 @@ def fill(scope: Scope, step: StepSpec, op: OpSpec) -> tuple[dict[str, Filled], b
             place = (*step.path, "in") if step.inputs else (*step.path, "op")
             scope.problems.add(place, f"{op.name} needs the wire '{spec.name}': {kind}")
             sure = False
+    wired = [name for name in op.options.one_of if name in step.inputs]
+    if op.options.one_of and len(wired) != 1:
+        every, has = (", ".join(map(repr, names)) for names in (op.options.one_of, wired))
+        place = (*step.path, "in") if step.inputs else (*step.path, "op")
+        scope.problems.add(
+            place, f"{op.name} takes exactly one of the wires {every}, not {has or 'none'}"
+        )
+        sure = False
     return found, sure
 
 

@@ -29,7 +29,7 @@ class TrainedScorer:
     chance: Scalar
 
 
-@op(version=1, endless=True)
+@op(version=1, endless=True, one_of=("labels", "without"))
 def train_scorer(
     images: Sequence[Image],
     model: Network,

@@ -105,6 +105,13 @@ def test_a_unit_that_leads_nowhere_near_codes_is_refused(library: Library, tmp_p
     assert library.names == ()
 
 
+def test_a_folder_that_is_not_there_is_told(library: Library, tmp_path: Path) -> None:
+    take_in(library, stored(tmp_path, library.model.digest), Wish())
+    for name in ("a.npy", "a.safetensors"):
+        with pytest.raises(ModelError, match=r"there is no folder .*nowhere"):
+            write_out(library, "smile", tmp_path / "nowhere" / name)
+
+
 def test_a_near_name_is_offered(library: Library, tmp_path: Path) -> None:
     take_in(library, stored(tmp_path, library.model.digest), Wish())
     with pytest.raises(ModelError, match="did you mean 'smile'"):

@@ -170,6 +170,26 @@ def test_what_settings_alone_show_is_told_before_a_run(
         load_graph(text, surroundings(build_ops()))
 
 
+@pytest.mark.parametrize(
+    ("op", "wires", "message"),
+    [
+        ("learn_direction", "codes: code", "one of the wires 'labels', .*'without', not none"),
+        (
+            "learn_direction",
+            "codes: code, scores: scores, without: code",
+            "exactly one of the wires .*, not 'scores', 'without'",
+        ),
+        ("train_scorer", "images: picture", "one of the wires 'labels', 'without', not none"),
+    ],
+)
+def test_labels_of_no_kind_or_of_two(op: str, wires: str, message: str) -> None:
+    named = "attribute: smile" if op == "learn_direction" else "name: smile"
+    more = ", gather: {over: code}"
+    text = WORKFLOW.format(op=op, wires=wires, settings=named, more=more)
+    with pytest.raises(SpecError, match=message):
+        load_graph(text, surroundings(build_ops()))
+
+
 def test_a_flow_of_another_generator(
     codes: list[Latent], scores: list[Scores], model: Network
 ) -> None:
