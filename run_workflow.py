@@ -214,6 +214,8 @@ def list_directions(*, model: str, as_json: bool, **_: Any) -> int:
     if as_json:
         print(json.dumps(lines))
         return 0
+    if not lines:
+        print(f"none: {library.folder} holds no directions; `add` and `import` put them there")
     for line in lines:
         facts = [f"{key} {value}" for key, value in line.items() if key not in ("name", "rows")]
         print(f"{line['name']:<24}{', '.join(facts)}")

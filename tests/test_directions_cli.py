@@ -39,6 +39,8 @@ def test_list_and_show_tell_of_what_ships(capsys: pytest.CaptureFixture[str]) ->
 def test_a_direction_goes_from_one_library_into_another(
     model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    assert ask("list", model=model) == 0
+    assert "portraits/directions holds no directions" in capsys.readouterr().out
     for suffix, verb in ((".npy", "import"), (".safetensors", "add")):
         file = str(tmp_path / f"out{suffix}")
         assert main(["directions", "export", "smile", file]) == 0
