@@ -106,7 +106,25 @@ def find_asset(kind: str, value: str, folder: str, model: "ModelInfo | None") ->
         raise UsageError(
             f"'{value}' is neither in the {kind} of {owner} ({there}) nor a file{near}"
         )
+    if kind == "directions":
+        check_direction(path, model)
     return str(path.resolve()), file_digest(path)
+
+
+def check_direction(path: Path, model: "ModelInfo | None") -> None:
+    """Raise UsageError for a file that holds no direction, or that of another model."""
+    from models import ModelError
+    from models.library import direction_family
+
+    try:
+        family = direction_family(path)
+    except ModelError as error:
+        raise UsageError(str(error)) from error
+    if model is not None and family != model.family:
+        raise UsageError(
+            f"direction '{path.name}' was made for the generator {family[:12]}, not for "
+            f"'{model.name}' ({model.family[:12]}): import or learn it for this one"
+        )
 
 
 # -- from Python ---------------------------------------------------------------------------------

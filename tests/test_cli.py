@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 import run_workflow
+from engine.errors import UsageError
 from engine.provenance import with_metadata
+from models.directions import StoredDirection, save_direction
 from run_workflow import main
 
 GOOD = """\
@@ -147,8 +150,9 @@ def test_an_asset_is_found_beside_its_model(tmp_path: Path) -> None:
 
     library = tmp_path / "model" / "directions"
     library.mkdir(parents=True)
-    (library / "smile.safetensors").write_bytes(b"smile")
-    (tmp_path / "own.safetensors").write_bytes(b"own")
+    made = StoredDirection(torch.eye(4)[0], 1.0, 0.0, "smile", "w", "d")
+    save_direction(made, library / "smile.safetensors")
+    save_direction(made, tmp_path / "own.safetensors")
     weights = str(tmp_path / "model" / "generator.safetensors")
     model = ModelInfo("m", weights, "d", "d", 32, 8, 64, 64)
     found, digest = run_workflow.find_asset("directions", "smile", str(tmp_path), model)
@@ -158,6 +162,23 @@ def test_an_asset_is_found_beside_its_model(tmp_path: Path) -> None:
     assert found == str(tmp_path / "own.safetensors")
     with pytest.raises(Exception, match=r"\(smile\).*did you mean 'smile'"):
         run_workflow.find_asset("directions", "smlie", str(tmp_path), model)
+
+
+def test_a_file_that_is_no_direction_of_the_model_is_told_before_a_run(tmp_path: Path) -> None:
+    from engine.dag import ModelInfo
+
+    model = ModelInfo("m", str(tmp_path / "generator.safetensors"), "d", "d", 32, 8, 64, 64)
+    made = StoredDirection(torch.eye(4)[0], 1.0, 0.0, "smile", "w", "e" * 64)
+    save_direction(made, tmp_path / "other.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "other.safetensors").read_bytes()[:99])
+    (tmp_path / "a.npy").write_bytes(b"anything")
+    for name, message in (
+        ("other.safetensors", r"made for the generator eeeeeeeeeeee, not for 'm' \(d\): import"),
+        ("cut.safetensors", r"cut\.safetensors: not a direction file: truncated"),
+        ("a.npy", r"a\.npy: not a direction file: .*`run_workflow\.py directions import`"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            run_workflow.find_asset("directions", name, str(tmp_path), model)
 
 
 def test_the_lineage_of_a_file_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
