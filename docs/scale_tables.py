@@ -58,28 +58,6 @@ def by_hand() -> str:
     return table(head, rows)
 
 
-def intake() -> str:
-    """Whether reading and writing keep up."""
-    head = (
-        "chain",
-        "compute share",
-        "a worker's seconds per photo",
-        "processor s per photo",
-        "of these, decoding",
-    )
-    rows = [
-        (
-            f"{line['chain']}, {line['steps']} steps" if line["steps"] else line["chain"],
-            f"{line['compute share']:.0%}",
-            f"{line['worker s per photo']:.2f}",
-            f"{line['processor s per photo']:.2f}",
-            f"{line['decoding alone, processor s']:.2f}",
-        )
-        for line in lines("intake", "chain")
-    ]
-    return table(head, rows)
-
-
 def peers() -> str:
     """The same nothing in other tools, as a table of wall seconds."""
     found = lines("peers", "run")
@@ -95,6 +73,5 @@ def peers() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "items": items,
     "by_hand": by_hand,
-    "intake": intake,
     "peers": peers,
 }
