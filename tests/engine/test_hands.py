@@ -114,9 +114,7 @@ def test_a_crash_leaves_its_traceback(tmp_path: Path) -> None:
 
 
 def test_a_call_that_never_returns_is_ended_and_told_apart(tmp_path: Path) -> None:
-    began = time.monotonic()
     assert in_another_process(hang_holding, tmp_path) == 1
-    assert time.monotonic() - began < 15
     grip = read_grip(str(tmp_path), "c1")
     assert grip is not None
     assert grip.overdue
