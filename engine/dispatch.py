@@ -131,7 +131,8 @@ class Dispatch:
         if not self._flight and self.board.finished:
             return False
         if not self._flight and not self._lacks_workers():
-            raise RunError("nothing is under way and something is left: this is a defect")
+            told = f"nothing is under way and something is left: {self.board.left()}"
+            raise RunError(f"{told}; this is a defect")
         self._wait()
         self._resume_paused()
         self._relieve()
@@ -156,8 +157,9 @@ class Dispatch:
         self._follow(roster)
         if not roster and not self.board.pools:
             roster = {"": ""}  # an adaptive cluster starts workers when it sees work
-        while self._hand_out(self._workers, roster):
-            pass
+        looks = self.board.looks
+        while self._hand_out(self._workers, roster) or looks != self.board.looks:
+            looks = self.board.looks
         self._level(roster)
 
     def _hand_out(self, workers: Workers, roster: Mapping[str, Pool]) -> bool:
@@ -351,7 +353,7 @@ class Dispatch:
         if self._workers is None:
             return False
         kinds = set(self._workers.roster().values())
-        return not kinds or kinds == {"cpu"}
+        return not kinds or kinds == {"cpu"} or (self.board.pools and kinds == {"gpu"})
 
     def _look_for_workers(self) -> None:
         """Give up when a cluster has had no worker for minutes."""
@@ -367,7 +369,9 @@ class Dispatch:
         if self._interrupts.draining:
             self._interrupts.check()  # nobody is left to wait for
         if now - since > NO_WORKERS_S:
-            kind = "workers with a GPU" if roster else "workers"
+            kind = {"cpu": "workers with a GPU", "gpu": "workers for CPUs"}.get(
+                next(iter(roster.values()), ""), "workers"
+            )
             raise RunError(f"the cluster has had no {kind} for {NO_WORKERS_S:g} s")
 
     def _tell(self) -> None:

@@ -49,6 +49,8 @@ class Board:
         self._plan = segment(self.graph, pools=terms.pools)
         self._ask = ask
         self._terms = terms
+        #: Grows with every look at homes: what one worker's question settles may be another's work.
+        self.looks = 0
         self._flying: dict[str, Chunk] = {}
         self._writes = Writes()
         self._serial = 0
@@ -161,12 +163,19 @@ class Board:
         waiting = any(lane.ready or lane.waiting for lane in self._lanes)
         return not self._flying and not self._writes and not waiting
 
+    def left(self) -> str:
+        """What waits, segment by segment: homes prepared and homes to be looked at."""
+        lanes = [lane for lane in self._lanes if lane.ready or lane.waiting]
+        told = [f"{lane.segment.name} {len(lane.ready)}+{len(lane.waiting)}" for lane in lanes]
+        return ", ".join([*told, *(["files"] if self._writes else [])])
+
     def _survey_some(self, lane: Lane, *, returned: bool = False) -> bool:
         """Survey the next ready homes of a lane, or of those put back; False when none is ready."""
         most = lane.waiting.returned if returned else SURVEY_HOMES
         ready = sorted(self._ready_homes(lane, most))
         if not ready:
             return False
+        self.looks += 1
         lane.waiting.take(ready)
         prepared = self.surveyor.survey(lane.segment, ready)
         if returned:  # what was under way before comes first
@@ -235,6 +244,7 @@ class Board:
             self._writes.withhold(chunk.id, chunk.exports)
             chunk = replace(chunk, exports=())
             if not chunk.jobs:
+                self.looks += 1
                 return None
         self._flying[chunk.id] = chunk
         return chunk

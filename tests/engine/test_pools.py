@@ -89,6 +89,10 @@ def test_networks_run_on_gpus_and_all_else_beside_them(flow: Flow, tmp_path: Pat
     again = flow()
     assert not any(step["done"] for step in again.steps.values())
     assert pictures(out) == made
+    for path in (out / "drawn").iterdir():
+        path.unlink()
+    assert flow().exit_code == 0, "what a look for GPU workers sets free, CPU workers write"
+    assert pictures(out) == made
     told = plan(tmp_path / "flow.yaml", ops=[OPS], out=out, cache=tmp_path / "cache", gpus="all")
     assert not any(step.to_run for step in told.steps.values())
     plain = flow(gpus="", out=tmp_path / "plain", cache=tmp_path / "cache2")
