@@ -36,9 +36,8 @@ HASH_SLICE = 32
 TICK_S = 0.2
 #: Seconds that fetching a result may take before it is asked whether its worker is still there.
 RESULT_S = 2.0
-#: Deaths that nobody's hands explain, and seconds without any worker, before a run gives up.
-MOST_DEATHS = 12
-NO_WORKERS_S = 300.0
+#: What a run bears: deaths that no hands explain, seconds without workers, and without a move.
+MOST_DEATHS, NO_WORKERS_S, STUCK_S = 12, 300.0, 20.0
 
 Digest: TypeAlias = str | Blocked
 Unread: TypeAlias = tuple[str, int, SourceItem]  # source, index, item
@@ -99,6 +98,7 @@ class Dispatch:
         self._deaths = 0
         self._without_workers: float | None = None
         self._drained = False
+        self._stuck = 0.0  # since when nothing moves
 
     def run(self) -> None:
         """Go on until nothing is left.
@@ -130,9 +130,12 @@ class Dispatch:
         self._tell()
         if not self._flight and self.board.finished:
             return False
-        if not self._flight and not self._lacks_workers():
-            told = f"nothing is under way and something is left: {self.board.left()}"
-            raise RunError(f"{told}; this is a defect")
+        if self._flight or self._lacks_workers():
+            self._stuck = 0.0
+        elif self._workers is None or 0 < self._stuck < time.monotonic() - STUCK_S:
+            raise RunError(f"a defect: nothing is under way, and left are {self.board.left()}")
+        else:
+            self._stuck = self._stuck or time.monotonic()
         self._wait()
         self._resume_paused()
         self._relieve()
@@ -369,9 +372,7 @@ class Dispatch:
         if self._interrupts.draining:
             self._interrupts.check()  # nobody is left to wait for
         if now - since > NO_WORKERS_S:
-            kind = {"cpu": "workers with a GPU", "gpu": "workers for CPUs"}.get(
-                next(iter(roster.values()), ""), "workers"
-            )
+            kind = "workers with a GPU" if "cpu" in roster.values() else "workers"
             raise RunError(f"the cluster has had no {kind} for {NO_WORKERS_S:g} s")
 
     def _tell(self) -> None:
