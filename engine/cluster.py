@@ -213,10 +213,11 @@ def _greet(
             mark.touch()
         has_gpu = _with_gpu(client)
         seen: dict[str, Any] = {}
-        for address, has in has_gpu.items():  # where some have one, only these must
+        for has in set(has_gpu.values()):  # where some have one, only these must
+            asked = [address for address in has_gpu if has_gpu[address] == has]
             gpu = bool(spec.gpus) and (has or not any(has_gpu.values()))
             wanted = terms(marks, files, gpu=gpu)
-            seen |= client.run(complaints, wanted, workers=[address], on_error="return")
+            seen |= client.run(complaints, wanted, workers=asked, on_error="return")
     finally:
         for mark in marks:
             mark.unlink(missing_ok=True)

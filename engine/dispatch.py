@@ -356,7 +356,7 @@ class Dispatch:
         if self._workers is None:
             return False
         kinds = set(self._workers.roster().values())
-        return not kinds or kinds == {"cpu"} or (self.board.pools and kinds == {"gpu"})
+        return not kinds or kinds == {"cpu"}
 
     def _look_for_workers(self) -> None:
         """Give up when a cluster has had no worker for minutes."""
@@ -372,7 +372,7 @@ class Dispatch:
         if self._interrupts.draining:
             self._interrupts.check()  # nobody is left to wait for
         if now - since > NO_WORKERS_S:
-            kind = "workers with a GPU" if "cpu" in roster.values() else "workers"
+            kind = "workers with a GPU" if roster else "workers"
             raise RunError(f"the cluster has had no {kind} for {NO_WORKERS_S:g} s")
 
     def _tell(self) -> None:

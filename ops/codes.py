@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from engine.errors import OpError
 from engine.op import Range, op
 from engine.values import Latent, Network, Scalar, check_family
-from ops.given import checked, generator_of, judge_rows, need_space, together
+from ops.given import checked, generator_of, judge_rows, need_space, rows_of, together
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,7 +85,7 @@ def _judge_shares(
 ) -> Iterator[tuple[str, str]]:
     """What is wrong with the rows of `truncate`, or with what is left of each."""
     yield from judge_rows(settings, sides)
-    psi, count = settings["psi"], 2 * (sides["model"].bit_length() - 2)
+    psi, count = settings["psi"], rows_of(sides["model"])
     if isinstance(psi, list) and len(psi) != count:
         yield "psi", f"{len(psi)} psi: one per row is needed, {count}"
     if settings["rows"] != "all" and (settings["cutoff"] is not None or isinstance(psi, list)):

@@ -218,9 +218,14 @@ def rounded(values: "Tensor", digits: int) -> Scalar:
     return Scalar(tuple(round(value, digits) for value in values.tolist()))
 
 
+def rows_of(side: int) -> int:
+    """How many rows codes of a generator of `side` px have: two for each block, from 4 px up."""
+    return 2 * (side.bit_length() - 2)
+
+
 def judge_rows(settings: Mapping[str, Any], sides: Mapping[str, int]) -> Iterator[tuple[str, str]]:
     """What is wrong with the rows that a step chooses, or parts in two: a check before the run."""
-    count = 2 * (sides["model"].bit_length() - 2)  # two for each block, from 4 px up
+    count = rows_of(sides["model"])
     rows = settings.get("rows")
     if rows == []:
         yield "rows", "no row is named: leave `rows` out, or name some"
