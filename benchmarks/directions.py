@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 torch = import_torch()
 
 from models import companions  # noqa: E402  (torch comes first, with the allocator tuned)
-from models.directions import StoredDirection, load_direction, move  # noqa: E402
+from models.directions import StoredDirection, load_direction  # noqa: E402
 from models.entanglement import examine, reader  # noqa: E402
 from models.flow import Fitting, FlowConfig, fit_flow  # noqa: E402
 from models.library import locate  # noqa: E402
 from models.linear import Method, Readout, explain, fit_readout  # noqa: E402
+from models.moves import move  # noqa: E402
 from models.pool import network  # noqa: E402
 from models.readings import draw_codes  # noqa: E402
 from models.training.domains import PORTRAITS, factors_of, projection  # noqa: E402

@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 torch = import_torch()
 
 from models import companions, load_generator  # noqa: E402  (torch comes first)
-from models.directions import load_direction, move  # noqa: E402
+from models.directions import load_direction  # noqa: E402
 from models.distributions import ks_against_normal  # noqa: E402
 from models.encoder import encode  # noqa: E402
 from models.inversion import Recipe, descend, start_code  # noqa: E402
 from models.library import locate  # noqa: E402
 from models.metrics import psnr  # noqa: E402
+from models.moves import move  # noqa: E402
 from models.perceptual import score_attributes  # noqa: E402
 from models.priors import Prior, distance_from, sample_w, unfold  # noqa: E402
 from models.readings import dependency, read_codes, spreads  # noqa: E402

@@ -28,7 +28,7 @@ torch = import_torch()
 
 from models import companions, library_names, load_generator  # noqa: E402  (torch comes first)
 from models.codes import to_styles  # noqa: E402
-from models.directions import load_direction, move  # noqa: E402
+from models.directions import load_direction  # noqa: E402
 from models.disentanglement import path_lengths, separability, trimmed_mean  # noqa: E402
 from models.distributions import (  # noqa: E402
     auc,
@@ -41,6 +41,7 @@ from models.encoder import encode  # noqa: E402
 from models.inversion import Recipe, descend  # noqa: E402
 from models.library import BUILTIN  # noqa: E402
 from models.metrics import psnr  # noqa: E402
+from models.moves import move  # noqa: E402
 from models.perceptual import Look, look, perceptual_distance  # noqa: E402
 from models.readings import dependency  # noqa: E402
 from models.training import features  # noqa: E402

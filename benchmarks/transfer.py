@@ -61,8 +61,8 @@ STRENGTHS = (0.4, 0.7, 1.0)
 #: Leak budgets of Collins et al.; theirs for portraits are 30 to 50.
 BUDGETS = (3.0, 10.0, 30.0, 100.0)
 FEATHER_PX, BATCH = 4, 10
-#: How far outside the mask a protected transfer may change pixels: as the op does, and less.
-MARGINS_PX = (5, 2)
+#: How far outside the mask a protected transfer may change pixels: as the op does, less, none.
+MARGINS_PX = (5, 2, 0)
 PUBLISHED = "transfer to 32.conv1", "style"
 
 
@@ -198,11 +198,12 @@ def methods(bench: Bench, part: str) -> dict[str, Method]:
     generator = bench.generator
     field = fixed_field(generator)
 
-    def transfer(first: int, last: str) -> Draw:
-        end = generator.layer(last).index
+    def transfer(first: str = "", last: str = "") -> Draw:
+        begin = generator.layer(first).index if first else 0
+        end = generator.layer(last).index if last else len(generator.layers) - 1
 
         def draw(own: "Tensor", other: "Tensor", mask: "Tensor", strength: float) -> "Tensor":
-            over = up_to(within(constant(strength), from_mask(mask)), end, first)
+            over = up_to(within(constant(strength), from_mask(mask)), end, begin)
             below, above = Branch(generator, own, field), Branch(generator, other, field, over)
             return draw_blend([below, above])
 
@@ -223,14 +224,15 @@ def methods(bench: Bench, part: str) -> dict[str, Method]:
         shares = channel_shares(generator, mine, "sequential", 0.1, budgets)
         return generator.synthesize_styles(torch.lerp(own, other, shares.expand_as(own)))
 
-    last = generator.layers[-1].name
     return {
-        "transfer to 32.conv1": Method(transfer(0, "32.conv1"), alignments=("style",)),
-        "transfer": Method(transfer(0, last), margins_px=MARGINS_PX),
-        "transfer from 8.rgb": Method(transfer(4, last), alignments=("directions",)),
+        "transfer to 32.conv1": Method(transfer(last="32.conv1"), alignments=("style",)),
+        "transfer": Method(transfer(), margins_px=MARGINS_PX),
+        "transfer from 8.rgb": Method(transfer("8.rgb"), alignments=("directions",)),
         "transfer from 16.conv0": Method(
-            transfer(5, last), alignments=("style",), margins_px=MARGINS_PX
+            transfer("16.conv0"), alignments=("style",), margins_px=MARGINS_PX
         ),
+        "transfer from 32.conv0": Method(transfer("32.conv0"), margins_px=MARGINS_PX),
+        "transfer from 32.conv1": Method(transfer("32.conv1"), margins_px=MARGINS_PX),
         "collage at 16": Method(collage(16)),
         "collage at 32": Method(collage(32)),
         "style channels": Method(channels, BUDGETS, ("none", "directions")),
@@ -239,7 +241,7 @@ def methods(bench: Bench, part: str) -> dict[str, Method]:
 
 def protected(margin_px: int) -> str:
     """What is added to a method's name when pixels beyond a margin are restored."""
-    return f", protected beyond {margin_px} px"
+    return f", protected beyond {margin_px} px" if margin_px else ", protected to the mask"
 
 
 def catalogue(bench: Bench, part: str) -> "Tensor":

@@ -193,9 +193,9 @@ class Dispatch:
 
         Where any worker may do a chunk, Dask sees to that itself.
         """
-        for name in self._places.behind(roster):
-            if not has_begun(self.program.run_dir, name):
-                self.board.requeue(self._take_back(name))
+        begun = partial(has_begun, self.program.run_dir)
+        for name in self._places.behind(roster, begun):
+            self.board.requeue(self._take_back(name))
 
     def _follow(self, roster: Mapping[str, Pool]) -> None:
         """Send on what lost its worker; if nobody had begun it, nobody is to blame."""

@@ -1,7 +1,7 @@
 """Which worker gets the next chunk: one with room, and work whose models it has loaded already."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from engine.jobs import Chunk
 
@@ -58,8 +58,18 @@ class Places:
             del self._warm[worker]  # who comes back has loaded nothing
         return [chunk for chunk in self._bound if self._at[chunk] not in roster]
 
-    def behind(self, roster: Mapping[str, str]) -> list[str]:
-        """The chunks that are bound to workers who have several, while one of a kind has none."""
-        idle = {kind for worker, kind in roster.items() if not self._load[worker]}
-        at = {chunk: self._at[chunk] for chunk in self._bound}
-        return [c for c, who in at.items() if self._load[who] > 1 and roster.get(who) in idle]
+    def behind(self, roster: Mapping[str, str], has_begun: Callable[[str], bool]) -> list[str]:
+        """A chunk for each worker who has none: of those that wait with others of that kind.
+
+        Nobody is left without the one that it has: the last ones sent that nobody has begun.
+        """
+        idle = Counter(kind for worker, kind in roster.items() if not self._load[worker])
+        more = {worker: load - 1 for worker, load in self._load.items()}
+        found = []
+        for chunk, worker in reversed(self._at.items()):
+            kind = roster.get(worker, "")
+            if chunk in self._bound and idle[kind] and more[worker] > 0 and not has_begun(chunk):
+                found.append(chunk)
+                idle[kind] -= 1
+                more[worker] -= 1
+        return found

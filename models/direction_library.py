@@ -15,9 +15,10 @@ import numpy as np
 import torch
 
 from models import companions
+from models.calibration import recalibrated
 from models.codes import Space, choose_rows, spread
 from models.describe import ModelInfo, describe, file_digest
-from models.directions import StoredDirection, load_direction, recalibrated, save_direction
+from models.directions import StoredDirection, load_direction, save_direction
 from models.errors import ModelError
 from models.imported import SUFFIXES, read_foreign
 from models.library import library_names

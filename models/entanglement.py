@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from models.codes import Space
-from models.directions import StoredDirection, freedom, move
+from models.directions import StoredDirection
 from models.errors import ModelError
+from models.moves import freedom, move
 from models.perceptual import FeatureNet
 from models.readings import read_codes, spreads
 from models.stylegan2 import Generator

@@ -178,13 +178,14 @@ def confined(plain: Tensor, drawn: Tensor, mask: Tensor, margin_px: int, protect
     """A picture drawn anew inside a mask, beside the plain one, and its leak.
 
     Outside is what lies farther than `margin_px` from anything the mask holds. With `protect` the
-    plain picture is restored there bit for bit, and the margin leads over softly.
+    plain picture is restored there bit for bit, and the margin leads over softly; without a margin
+    the mask's own soft edge does.
     Shapes: plain, drawn [N, 3, H, W]; mask [1 or N, 1, H, W].
     """
     held = (mask > 0).to(plain.dtype)
     if protect:
         half = margin_px // 2
-        cover = feathered(grown(held, half), margin_px - half)
+        cover = feathered(grown(held, half), margin_px - half) if margin_px else mask
         drawn = torch.lerp(plain, drawn, cover.expand_as(plain))
     outside = (grown(held, margin_px) == 0).expand_as(plain)
     change = torch.where(outside, (drawn - plain).abs() * 127.5, torch.zeros_like(plain))

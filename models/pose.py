@@ -11,8 +11,9 @@ from torch import Tensor
 
 from models.codes import Space, spread, to_styles, to_w_plus
 from models.config import Layer
-from models.directions import StoredDirection, move
+from models.directions import StoredDirection
 from models.errors import ModelError
+from models.moves import move
 from models.perceptual import FeatureNet
 from models.stylegan2 import Generator
 

@@ -44,7 +44,9 @@ def read_codes(generator: Generator, net: FeatureNet, data: Tensor, space: Space
     """The attributes of the pictures of codes, [N, K]."""
     with torch.no_grad():
         parts = [
-            score_attributes(net, generator.synthesize_styles(to_styles(generator, part, space)))
+            score_attributes(
+                net, generator.synthesize_styles(to_styles(generator, part, space)).clamp(-1, 1)
+            )
             for part in torch.split(data, _BATCH)
         ]
     return torch.cat(parts)

@@ -14,8 +14,12 @@ from models.metrics import lab
 SIDE = 8
 #: Columns on each side of a seam whose jumps are those of its surroundings.
 AROUND = 4
+#: Columns looked at together.
+PIECE = 8192
 #: Added above and below so that a picture of one colour has no seam: less than a 2000th of a grey.
 _FLAT = 1e-6
+#: Changes in Lab that are none: a ten thousandth of what can just be seen.
+_SAME = 1e-4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,8 +54,8 @@ def measure_seams(pictures: Tensor, columns: Sequence[int], closed: bool = False
         )
     seams = torch.zeros(width, dtype=torch.bool)
     seams[list(columns)] = True
-    jumps = (pictures - pictures.roll(1, 3)).abs().mean((1, 2))
-    steps, near = _steps(pictures), _near(seams)
+    jumps, steps = _changes(pictures)
+    near = _near(seams)
     inside = torch.ones(width, dtype=torch.bool)
     if not closed:  # what wraps around is no neighbour
         inside[0] = False
@@ -66,7 +70,7 @@ def measure_seams(pictures: Tensor, columns: Sequence[int], closed: bool = False
     local = (jumps[:, seams].sum(1) + _FLAT) / (near_by + _FLAT)
     within = seams if closed else seams & _whole(width)
     found = steps[:, within].mean(1) if within.any() else steps[:, ~near].mean(1)
-    spread = steps[:, ~near].std(1).clamp_min(_FLAT)
+    spread = steps[:, ~near].std(1).clamp_min(_SAME)
     step = (found - steps[:, ~near].mean(1)) / spread
     return Seams(ratios.mean(1), ratios.amax(1), local, step)
 
@@ -94,14 +98,26 @@ def high_band(
     return _detail(picture, zone) / own.clamp_min(_FLAT**2)
 
 
-def _steps(pictures: Tensor) -> Tensor:
-    """Per column, the Lab distance between the means of the 8 columns on both sides: [N, W]."""
-    colours = lab(pictures)
-    after = torch.zeros_like(colours)
-    for column in range(SIDE):
-        after += colours.roll(-column, 3) / SIDE
-    distance: Tensor = torch.linalg.vector_norm(after - after.roll(SIDE, 3), dim=1)
-    return distance.mean(1)
+def _changes(pictures: Tensor) -> tuple[Tensor, Tensor]:
+    """Per column, the jump of colours from its left neighbour, and a step in Lab: [N, W] each.
+
+    The step is the distance between the means of the 8 columns on both sides; left of the first
+    column is the last one. A piece at a time: nothing as large as a long strip lies between.
+    """
+    width = pictures.shape[3]
+    jumps, steps = [], []
+    for start in range(0, width, PIECE):
+        end = min(start + PIECE, width)
+        piece = pictures[..., torch.arange(start - SIDE, end + SIDE - 1) % width]
+        apart = piece[..., SIDE : 1 - SIDE] - piece[..., SIDE - 1 : -SIDE]
+        jumps.append(apart.abs().mean((1, 2)))
+        colours, places = lab(piece), piece.shape[3] - SIDE + 1
+        means = torch.zeros_like(colours[..., :places])
+        for column in range(SIDE):
+            means += colours[..., column : column + places] / SIDE
+        distance = torch.linalg.vector_norm(means[..., SIDE:] - means[..., :-SIDE], dim=1)
+        steps.append(distance.mean(1))
+    return torch.cat(jumps, 1), torch.cat(steps, 1)
 
 
 def _around(jumps: Tensor, counted: Tensor, closed: bool) -> Tensor:

@@ -70,7 +70,7 @@ def crossbreed(  # noqa: PLR0913 (settings are declared here and nowhere else)
 
     from models.breeding import cross, distances, vary, within
     from models.codes import number, spread
-    from models.directions import move
+    from models.moves import move
 
     generator = generator_of([latent, other], model)
     for code in (latent, other):

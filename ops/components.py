@@ -139,7 +139,7 @@ def follow_direction(
     """
     import torch
 
-    from models.directions import move
+    from models.moves import move
 
     check_family(direction, model)
     generator = generator_of([latent], model)

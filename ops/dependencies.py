@@ -204,8 +204,8 @@ def measure_editability(
 
     import models
     from models.codes import to_styles
-    from models.directions import move
     from models.encoder import encode
+    from models.moves import move
 
     encoder, generator = encoder_of(model), models.fetch(model)
     step = direction_of(direction, model)

@@ -101,7 +101,7 @@ def edit(
     import torch
 
     import models
-    from models.directions import freedom, move
+    from models.moves import freedom, move
 
     check_family(latent, model)
     paths = [direction] if isinstance(direction, str) else direction

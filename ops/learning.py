@@ -219,8 +219,9 @@ def _choose(
 ) -> "Choice":
     """The direction of exemplars; pictures judge the methods if a feature network is there."""
     import models
-    from models.directions import StoredDirection, move
+    from models.directions import StoredDirection
     from models.exemplars import choose, mean_gap
+    from models.moves import move
     from models.readings import draw_codes, read_codes, spreads, stray
 
     data, net = table.codes.flatten(1), features_of(model)
@@ -268,7 +269,8 @@ def calibrate_direction(
 
     Faces are drawn before and after a step each way, and read by the model's feature network.
     `effect` is the change of the attribute at strength 1 afterwards; `leak` the mean change of all
-    other attributes. Both, and the five that leak most, are written on the card.
+    other attributes. Both, and how far each attribute moves, are written on the card, where `edit`
+    reads what keeps a condition still.
 
     Shapes: direction [1, ...] -> direction, the same but for sigma.
     Units: effect, leak in standard deviations; attribute is by default the direction's name.
@@ -278,7 +280,8 @@ def calibrate_direction(
     import torch
 
     import models
-    from models.directions import StoredDirection, recalibrated
+    from models.calibration import recalibrated
+    from models.directions import StoredDirection
 
     check_family(direction, model)
     stored = StoredDirection(

@@ -67,6 +67,7 @@ def test_no_file_has_a_name_that_says_nothing() -> None:
 #: Rooms whose tests are those of the room that uses them.
 TESTED_THROUGH = {
     "ops/given.py": "ops/test_features.py",
+    "models/calibration.py": "models/test_direction_library.py",
     "engine/blame.py": "engine/test_worker.py",
     "engine/calling.py": "engine/test_worker.py",
     "engine/coalesce.py": "engine/test_graph.py",

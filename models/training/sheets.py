@@ -16,10 +16,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.codes import choose_rows, slerp, to_styles
-from models.directions import StoredDirection, move
+from models.directions import StoredDirection
 from models.encoder import Encoder, encode
 from models.inversion import Recipe, descend
 from models.mapping import truncate
+from models.moves import move
 from models.perceptual import FeatureNet, score_attributes
 from models.stylegan2 import Generator
 from models.training.domains import Domain

@@ -137,7 +137,7 @@ ALONE: tuple[Callable[[Round], str], ...] = (
 
 def alone(round_: Round, count: int) -> None:
     """Drivers with their worker in a thread, killed, stopped, and their files harmed."""
-    # What is tried is drawn beforehand, so that it hangs on the seed and not on the machine's speed.
+    # Drawn beforehand, so that what is tried hangs on the seed and not on the machine's speed.
     for disturb in round_.rng.choices(ALONE, k=4 * count):
         round_.note(disturb(round_))
         if len(round_.events) == count:

@@ -228,11 +228,14 @@ def test_what_waits_behind_another_chunk_and_what_lost_its_worker_is_told() -> N
     for chunk, worker in zip(chunks, ("a", "a", "b", "c"), strict=True):
         places.sent(replace(chunk, models=frozenset({worker})), worker, bound=True)
     roster: dict[str, Pool] = {"a": "gpu", "b": "gpu", "c": "cpu"}
-    assert places.behind(roster) == []
+    nobody, everybody = (lambda _chunk: False), (lambda _chunk: True)
+    assert places.behind(roster, nobody) == []
     places.back("3")  # a CPU worker that is idle helps no GPU
-    assert places.behind(roster) == []
+    assert places.behind(roster, nobody) == []
     places.back("2")
-    assert set(places.behind(roster)) == {"0", "1"}
+    assert places.behind(roster, nobody) == ["1"], "one is left to who has it, begun or not"
+    assert places.behind(roster, lambda chunk: chunk == "1") == ["0"]
+    assert places.behind(roster, everybody) == []
     assert set(places.stranded({"b": "gpu", "c": "cpu"})) == {"0", "1"}
     assert places.warm("a") == frozenset(), "who comes back has loaded nothing"
     assert list(places.free({"a": "gpu", "b": "gpu"})) == ["b"]

@@ -12,10 +12,11 @@ import torch
 from models import save_generator
 from models.companions import features
 from models.direction_library import Library, Wish, as_line, open_library, take_in, write_out
-from models.directions import StoredDirection, load_direction, move, save_direction
+from models.directions import StoredDirection, load_direction, save_direction
 from models.errors import ModelError
 from models.linear import fit_readout
 from models.loading import save_network
+from models.moves import move
 from models.perceptual import FeatureNet, FeatureNetConfig
 from models.pool import network
 from models.readings import draw_codes, read_codes

@@ -76,6 +76,14 @@ def test_regions_come_from_a_mask_or_a_box() -> None:
     assert caught.value.item == 1
 
 
+def test_without_a_margin_the_masks_own_edge_leads_over() -> None:
+    plain, drawn = torch.zeros(1, 3, 1, 4), torch.ones(1, 3, 1, 4)
+    mask = torch.tensor([0, 0.25, 1, 0]).reshape(1, 1, 1, 4)
+    held = confined(plain, drawn, mask, 0, protect=True)
+    assert held.image[0, 0, 0].tolist() == [0, 0.25, 1, 0]
+    assert held.leak_max == held.leak_mean == 0
+
+
 def test_confined_pictures_leak_what_they_leak() -> None:
     plain, drawn = torch.zeros(2, 3, 32, 32), torch.ones(2, 3, 32, 32)
     drawn[1] = 0

@@ -78,7 +78,7 @@ def test_calibration_makes_strength_one_a_deviation_of_the_attribute(
     done = calibrate_direction(off, companions, count=24)
     assert done.effect.data[0] == pytest.approx(1, abs=0.35)
     assert torch.equal(done.direction.data, learned.data)
-    assert json.loads(done.direction.card)["leaks_most"].keys() == {"age"}
+    assert json.loads(done.direction.card)["moves"].keys() == {"smile", "age"}
     with pytest.raises(OpError, match="no attribute 'smiel', did you mean 'smile'"):
         calibrate_direction(off, companions, attribute="smiel")
 
