@@ -6,8 +6,9 @@ looks like (the generator's picture of the target's factors with the part's take
 reference). Every method, with and without bringing the reference to the target's pose, is swept
 from weak to strong. One JSON line per point of a curve: `accuracy` is the share of the way to the
 perfect picture inside the mask (of the squared error in CIELAB), `outside` the root mean square
-change beyond the mask, in levels of 0..255. Then, at equal accuracy, one line per method with its
-squared error over that of transfer as published.
+change beyond the mask, in levels of 0..255; `edge` how steep the picture is where the mask fades
+out, over the perfect one: a paste that can be seen is well above 1. Then, at equal accuracy, one
+line per method with its squared error over that of transfer as published.
 """
 
 import argparse
@@ -81,11 +82,15 @@ class Pairs:
 
 @dataclass(slots=True)
 class Curve:
-    """One method's errors, per strength and pair: inside (to the perfect picture) and outside."""
+    """One method's figures, per strength and pair.
+
+    Errors inside (to the perfect picture) and outside, and the steepness of the mask's edge.
+    """
 
     strengths: list[float]
     inside: list[list[float]]
     outside: list[list[float]]
+    edge: list[list[float]]
 
 
 class Bench:
@@ -231,8 +236,6 @@ def methods(bench: Bench, part: str) -> dict[str, Method]:
         "transfer from 16.conv0": Method(
             transfer("16.conv0"), alignments=("style",), margins_px=MARGINS_PX
         ),
-        "transfer from 32.conv0": Method(transfer("32.conv0"), margins_px=MARGINS_PX),
-        "transfer from 32.conv1": Method(transfer("32.conv1"), margins_px=MARGINS_PX),
         "collage at 16": Method(collage(16)),
         "collage at 32": Method(collage(32)),
         "style channels": Method(channels, BUDGETS, ("none", "directions")),
@@ -262,12 +265,13 @@ def sweep(bench: Bench, part: str) -> dict[tuple[str, str], Curve]:
         grid = [0.0, *method.strengths]
         for how in method.alignments:
             for form in ("", *map(protected, method.margins_px)):
-                curves[name + form, how] = Curve(grid, [[] for _ in grid], [[] for _ in grid])
+                curves[name + form, how] = Curve(grid, *([[] for _ in grid] for _ in range(3)))
     for pairs in draw_batches(bench, part):
         own = bench.styles(pairs.target)
         plain = bench.generator.synthesize_styles(own).clamp(-1, 1)
         others = {how: align(bench, pairs, how) for how in ALIGNMENTS}
-        scored = Scored(lab(plain), pairs.ideal, pairs.mask, (pairs.mask == 0).float())
+        fading = ((pairs.mask > 0) & (pairs.mask < 1)).float()
+        scored = Scored(lab(plain), pairs.ideal, pairs.mask, (pairs.mask == 0).float(), fading)
         for name, method in known.items():
             for how in method.alignments:
                 for k, strength in enumerate([0.0, *method.strengths]):
@@ -284,19 +288,22 @@ def sweep(bench: Bench, part: str) -> dict[tuple[str, str], Curve]:
 class Scored:
     """What pictures are held against: before and perfect in CIELAB, the mask and what lies beyond.
 
-    Shapes: before, ideal [N, 3, R, R]; mask, beyond [N, 1, R, R].
+    Shapes: before, ideal [N, 3, R, R]; mask, beyond, fading [N, 1, R, R].
     """
 
     before: "Tensor"
     ideal: "Tensor"
     mask: "Tensor"
     beyond: "Tensor"
+    fading: "Tensor"
 
     def note(self, curve: Curve, k: int, drawn: "Tensor") -> None:
         """Add the errors of pictures to point k of a curve."""
         made = lab(drawn)
         curve.inside[k] += error(made, self.ideal, self.mask)
         curve.outside[k] += error(made, self.before, self.beyond)
+        steep, usual = (steepness(picture, self.fading) for picture in (made, self.ideal))
+        curve.edge[k] += [a / max(b, 1e-6) for a, b in zip(steep, usual, strict=True)]
 
 
 def error(a: "Tensor", b: "Tensor", weight: "Tensor") -> list[float]:
@@ -307,21 +314,33 @@ def error(a: "Tensor", b: "Tensor", weight: "Tensor") -> list[float]:
     return found
 
 
+def steepness(picture: "Tensor", weight: "Tensor") -> list[float]:
+    """Mean difference of neighbouring pixels of a picture in CIELAB under a weight, per item."""
+    across, down = (torch.zeros_like(weight) for _ in range(2))
+    across[..., 1:] = picture.diff(dim=3).norm(dim=1, keepdim=True)
+    down[..., 1:, :] = picture.diff(dim=2).norm(dim=1, keepdim=True)
+    found: list[float] = ((across + down) * weight).flatten(1).sum(1).tolist()
+    return found
+
+
 def accuracies(curve: Curve) -> list[float]:
     """The share of the way to the perfect picture, at each strength."""
     means = [math.fsum(errors) / len(errors) for errors in curve.inside]
     return [1 - mean / means[0] for mean in means]
 
 
-def at_accuracy(curve: Curve, wanted: float) -> list[float] | None:
-    """Each pair's error outside at the strength that brings so much on average; None if none."""
+def at_accuracy(curve: Curve, wanted: float) -> tuple[list[float], list[float]] | None:
+    """Each pair's error outside and edge at the strength that brings so much on average, if any."""
     reached = accuracies(curve)
     for k in range(1, len(reached)):
         low, high = reached[k - 1], reached[k]
         if low <= wanted <= high:
             share = (wanted - low) / (high - low) if high > low else 0.0
-            below, above = curve.outside[k - 1], curve.outside[k]
-            return [a + share * (b - a) for a, b in zip(below, above, strict=True)]
+            outside, edge = (
+                [a + share * (b - a) for a, b in zip(figure[k - 1], figure[k], strict=True)]
+                for figure in (curve.outside, curve.edge)
+            )
+            return outside, edge
     return None
 
 
@@ -331,21 +350,24 @@ def compare(bench: Bench, part: str, curves: dict[tuple[str, str], Curve]) -> No
     reachable = best[PUBLISHED]
     for share in (0.5, 0.9):
         wanted = share * reachable
-        base = at_accuracy(curves[PUBLISHED], wanted)
-        assert base is not None
+        published = at_accuracy(curves[PUBLISHED], wanted)
+        assert published is not None
+        base = published[0]
         for (name, how), curve in curves.items():
             found = at_accuracy(curve, wanted)
             line = {"part": part, "method": name, "align": how, "accuracy": round(wanted, 4)}
             if found is None:
                 bench.tell("equal", **line, reached=False, most=round(best[name, how], 4))
                 continue
-            mean = math.fsum(found) / len(found)
-            less = sum(a < b for a, b in zip(base, found, strict=True)) / len(found)
+            outside, edge = found
+            mean = math.fsum(outside) / len(outside)
+            less = sum(a < b for a, b in zip(base, outside, strict=True)) / len(outside)
             bench.tell(
                 "equal",
                 **line,
                 reached=True,
                 outside=round(math.sqrt(mean), 4),
+                edge=round(math.fsum(edge) / len(edge), 3),
                 outside_over_published=round(mean / (math.fsum(base) / len(base)), 3),
                 published_leaks_less=round(less, 3),
             )

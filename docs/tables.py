@@ -57,11 +57,12 @@ def transfer() -> str:
         accuracy = max(line["accuracy"] for line in mine)
         rows = []
         for line in (line for line in mine if line["accuracy"] == accuracy):
-            beside = ("does not get there", f"at most {line.get('most', 0):.2f}")
+            beside = ("does not get there", f"at most {line.get('most', 0):.0%}", "")
             if line["reached"]:
-                beside = (f"{line['outside']:.3f}", f"{line['outside_over_published']:.2f}")
+                squared = f"{line['outside_over_published']:.2f}"
+                beside = (f"{line['outside']:.3f}", squared, f"{line['edge']:.2f}")
             rows.append((line["method"], ALIGNED[line["align"]], *beside))
-        head = ("method", "reference", "error outside", "squared, over the published")
+        head = ("method", "reference", "error outside", "squared, over the published", "edge")
         pairs = next(
             (each["pairs"] for each in lines("transfer", "time") if each["part"] == part), "?"
         )
