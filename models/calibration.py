@@ -18,6 +18,8 @@ from models.stylegan2 import Generator
 _STEPS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 #: Deviations of its attribute that a direction must move pictures by.
 _LEAST_EFFECT = 0.2
+#: Deviations that twice the step of one must move an attribute by that has degrees.
+_ALL = 1.25
 
 
 def calibrate(
@@ -31,7 +33,9 @@ def calibrate(
     """The sigma at which pictures change attribute `column` by one deviation, and what else moves.
 
     The second value is the change of every attribute at that sigma, [K], in deviations. Where even
-    the longest step tried moves the attribute less, the step that moves it most is taken.
+    the longest step tried moves the attribute less, the step that moves it most is taken. Where
+    twice the step hardly moves it farther, as with glasses, which are there or not, half the step
+    is: strength 2 is then all that can be had, and no overshoot.
     """
     w = draw_codes(generator, count, seed)
     with torch.no_grad():
@@ -45,6 +49,9 @@ def calibrate(
         if moved[-1] >= 1:
             share = (1 - moved[-2]) / (moved[-1] - moved[-2])
             sigma = sigmas[-2] + share * (sigmas[-1] - sigmas[-2])
+            twice = _effect(generator, net, w, replace(direction, sigma=2 * sigma)) / deviation
+            if float(twice[column]) < _ALL:
+                sigma /= 2
         else:
             sigma = sigmas[max(range(1, len(moved)), key=lambda k: moved[k])]
         effect = _effect(generator, net, w, replace(direction, sigma=sigma)) / deviation

@@ -83,7 +83,7 @@ def measure_dependency(
     return Dependency(mean, most, reached, Scores(told.each.float()[None], names))
 
 
-@op(version=1, batch=8, fixed=True)
+@op(version=2, batch=8, fixed=True)
 def measure_identity(a: Image, b: Image, model: Network) -> Scalar:
     """Measure how unlike the persons of two pictures look.
 
@@ -217,7 +217,7 @@ def measure_editability(
     return rounded((back - code).square().mean((1, 2)).sqrt(), 6)
 
 
-@op(version=1)
+@op(version=2)
 def measure_disentanglement(
     codes: Sequence[Latent],
     model: Network,

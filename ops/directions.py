@@ -71,7 +71,7 @@ def _judge(settings: Mapping[str, Any], sides: Mapping[str, int]) -> Iterator[tu
     yield from judge_rows(settings, sides)
 
 
-@op(version=3, batch=32, check=_judge)
+@op(version=4, batch=32, check=_judge)
 def edit(
     latent: Latent,
     model: Network,

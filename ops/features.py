@@ -53,7 +53,7 @@ def _judge_box(settings: Mapping[str, Any], sides: Mapping[str, int]) -> Iterato
         yield "box", str(error)
 
 
-@op(version=1, check=_judge_box)
+@op(version=2, check=_judge_box)
 def interpolate_features(  # noqa: PLR0913 (settings are declared here and nowhere else)
     codes: Sequence[Latent],
     model: Network,
@@ -112,7 +112,7 @@ def interpolate_features(  # noqa: PLR0913 (settings are declared here and nowhe
     return _local(branches, where, generator.layers[first : last + 1], margin, protect)
 
 
-@op(version=1, batch=4, batch_cuda=16, fixed=True, check=_judge_box)
+@op(version=2, batch=4, batch_cuda=16, fixed=True, check=_judge_box)
 def transfer_attribute(  # noqa: PLR0913 (settings are declared here and nowhere else)
     target: Latent,
     reference: Latent,
@@ -135,7 +135,8 @@ def transfer_attribute(  # noqa: PLR0913 (settings are declared here and nowhere
     The reference first takes the target's pose: the style vectors of its first `pose_layers` layers
     (`align: style`), or as many rows of its w_plus ("rows", which goes further). Layers after
     `last` stay the target's, and with them its colours. `protect` restores the target's own
-    picture outside mask and margin, bit for bit. Without mask and box the whole picture is meant.
+    picture outside mask and margin, bit for bit; with margin 0 the mask's own soft edge leads over.
+    Without mask and box the whole picture is meant.
 
     Shapes: target, reference z, w, w_plus or style of N items; mask [N, 1, H, W] ->
     image [N, 3, R, R].
@@ -172,7 +173,7 @@ def transfer_attribute(  # noqa: PLR0913 (settings are declared here and nowhere
     return _local(branches, where, generator.layers[start : end + 1], margin, protect)
 
 
-@op(version=1, batch=4, batch_cuda=16, fixed=True, check=_judge_box)
+@op(version=2, batch=4, batch_cuda=16, fixed=True, check=_judge_box)
 def translate(  # noqa: PLR0913 (settings are declared here and nowhere else)
     latent: Latent,
     source: Network,

@@ -72,7 +72,7 @@ class _Table:
         return None if self.scores is None or not places else self.scores[:, places]
 
 
-@op(version=2, one_of=("labels", "scores", "without"))
+@op(version=3, one_of=("labels", "scores", "without"))
 def learn_direction(  # noqa: PLR0913 (settings are declared here and nowhere else)
     codes: Sequence[Latent],
     model: Network,
@@ -256,7 +256,7 @@ def _digest(table: _Table) -> str:
     return content.hexdigest()
 
 
-@op(version=2)
+@op(version=3)
 def calibrate_direction(
     direction: Direction,
     model: Network,

@@ -80,7 +80,7 @@ class Seam:
     step: Scalar
 
 
-@op(version=2, batch=4)
+@op(version=3, batch=4)
 def measure_seam(
     image: Image,
     *,

@@ -24,6 +24,7 @@ SMALL = {
     "direction_sheet": ("count=1", "attributes=[smile]", "strengths=[-1, 1]"),
     "embedding": ("steps=2", "kinds=[photo, covered]"),
     "finetune": ("steps=1", "batch=2", "codes=1"),
+    "finetune_category": ("codes=60", "pictures=8", "steps=1", "faces=1"),
     "discover_directions": ("count=2", "steps=1", "faces=1", "numbers=[0]", "strengths=[1]"),
     "disentanglement": ("count=32", "codes=4", "directions=[smile]"),
     "flow_edits": ("count=640", "faces=1", "steps=5", "strengths=[1]"),
@@ -61,6 +62,7 @@ SMALL = {
 NEEDS_ALL = (
     "beautify",
     "disentanglement",
+    "finetune_category",
     "flow_edits",
     "learn_directions",
     "sample_category",
