@@ -28,7 +28,7 @@ class Edited:
 
     `requested` and `applied` are strengths (for "set_to" the readings aimed at; `applied` is None
     then where a limit stopped short, for no reading was agreed on); `free` says how much of the
-    direction is at right angles to all others: near 0 the edit goes far to leave them alone.
+    direction is left when all others are held: near 0 the edit goes far to leave them alone.
     """
 
     latent: Latent
@@ -86,9 +86,10 @@ def edit(
     """Move a code along directions that were learned for its generator.
 
     Several directions are followed at once, each by its own strength; the readings of `condition`
-    stay what they are. "set_to" moves to a reading instead of by one. `rows` replaces the rows the
-    directions were made for. `limit`, such as "identity <= 0.5", shortens the edit of each item
-    until its picture stays within that distance of the unedited one; how far is in `applied`.
+    stay what they are, as pictures were measured to move where the directions are calibrated.
+    "set_to" moves to a reading instead of by one. `rows` replaces the rows the directions were made
+    for. `limit`, such as "identity <= 0.5", shortens the edit of each item until its picture stays
+    within that distance of the unedited one; how far is in `applied`.
 
     Shapes: latent w [N, D], w_plus [N, L, D] or style [N, S] -> the same, or a wider space when
     only some rows move (w_plus) or the direction is one of style.
