@@ -95,9 +95,22 @@ def slopes(generator: Generator, styles: Tensor, layer: str, grid: int) -> Tenso
 def regions(net: FeatureNet, picture: Tensor, grid: int) -> Tensor:
     """Which part each place of a picture [1, 3, H, W] shows, one-hot [P, grid, grid]."""
     with torch.no_grad():
-        shares = F.adaptive_avg_pool2d(net(picture).part_logits.softmax(1)[0], grid)
-    count = len(shares)
-    return F.one_hot(shares.argmax(0), count).permute(2, 0, 1).bool()
+        return _largest(F.adaptive_avg_pool2d(net(picture).part_logits.softmax(1)[0], grid))
+
+
+def masked(masks: Tensor, grid: int) -> Tensor:
+    """Which of some masks [P, H, W] each place belongs to most, one-hot [P + 1, grid, grid].
+
+    The last is the rest, what no mask claims.
+    """
+    shares = F.adaptive_avg_pool2d(masks, grid)
+    rest = (1 - shares.sum(0, keepdim=True)).clamp(min=0)
+    return _largest(torch.cat([shares, rest]))
+
+
+def _largest(shares: Tensor) -> Tensor:
+    """Where each of some parts [P, h, w] has the largest share, one-hot."""
+    return F.one_hot(shares.argmax(0), len(shares)).permute(2, 0, 1).bool()
 
 
 def overlaps(maps: Tensor, masks: Tensor) -> Tensor:

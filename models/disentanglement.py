@@ -6,10 +6,12 @@ pictures.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from models.codes import slerp
 from models.errors import ModelError
 from models.linear import separate, squared_hinge
 
@@ -22,19 +24,29 @@ def path_lengths(
     start: Tensor,
     end: Tensor,
     epsilon: float = 1e-4,
+    *,
+    places: Tensor | None = None,
+    curve: Literal["linear", "spherical"] = "linear",
 ) -> Tensor:
-    """The perceptual length of a path per unit of its parameter, squared, at `start`, [N].
+    """The perceptual length of a path per unit of its parameter, squared, [N].
 
     `draw` makes pictures of codes, with one noise for both of a pair; `distance` is squared-like
-    (it grows fourfold when differences double). The step goes from `start` towards `end`, straight,
-    by the share `epsilon`: for codes of W at the beginning of their path this is PPL (W, end), once
-    averaged by `trimmed_mean`.
+    (it grows fourfold when differences double). Paths lead from `start` to `end`, straight or on
+    great arcs, and are measured over the share `epsilon` from their beginning, or from `places`:
+    PPL (end) and PPL (full), once averaged by `trimmed_mean`.
 
-    Shapes: start, end [N, ...].
+    Shapes: start, end [N, ...]; places [N], 0 at the start and 1 at the end.
     Source: Karras et al. 2019, arXiv:1812.04948, section 4.1.
     """
-    a, b = draw(start), draw(torch.lerp(start, end, epsilon))
-    return distance(a, b) / epsilon**2
+    begin = [0.0] * len(start) if places is None else places.tolist()
+
+    def at(step: float) -> Tensor:
+        walk = torch.lerp if curve == "linear" else slerp
+        return torch.cat(
+            [walk(a[None], b[None], t + step) for a, b, t in zip(start, end, begin, strict=True)]
+        )
+
+    return distance(draw(at(0.0)), draw(at(epsilon))) / epsilon**2
 
 
 def trimmed_mean(values: Tensor, share: float = 0.01) -> float:

@@ -103,6 +103,24 @@ def mean_start(generator: Generator, items: int) -> Tensor:
     return spread(generator.w_avg.expand(items, -1), generator.num_rows)
 
 
+def uniform_start(generator: Generator, seeds: Sequence[int]) -> Tensor:
+    """Codes whose every number is drawn evenly, with the mean and spread of codes, [N, L, D].
+
+    Each follows from its own seed.
+    Source: Abdal et al. 2019, arXiv:1904.03189, section 4 (for pictures of other things than the
+    generator knows; there from -1 to 1).
+    """
+    scale = code_scale(generator, "w_plus")
+    shape = (1, generator.num_rows, generator.config.w_dim)
+    drawn = [
+        torch.rand(shape, generator=torch.Generator().manual_seed(number(seed, "start")))
+        for seed in seeds
+    ]
+    # From -sqrt(3) to sqrt(3): numbers with a deviation of 1.
+    even = (2 * torch.cat(drawn) - 1) * math.sqrt(3)
+    return scale.mean + scale.std * even.to(generator.w_avg)
+
+
 def descend(
     generator: Generator,
     net: FeatureNet | None,

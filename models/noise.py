@@ -27,11 +27,17 @@ def seeded_noise(generator: Generator, seeds: Sequence[int]) -> list[Tensor]:
 
 
 def varied_noise(
-    generator: Generator, seeds: Sequence[int], rows: Collection[int], strength: float
+    generator: Generator,
+    seeds: Sequence[int],
+    rows: Collection[int],
+    strength: float,
+    *,
+    others: bool = True,
 ) -> list[Tensor]:
     """Fixed noise turned towards fresh noise in the convolutions driven by `rows`.
 
-    The mixture keeps unit variance: sqrt(1 - strength^2) fixed + strength fresh.
+    The mixture keeps unit variance: sqrt(1 - strength^2) fixed + strength fresh. All `others` keep
+    the fixed noise, or have none.
     """
     layers = [layer for layer in generator.layers if layer.noise is not None]
     mixed = []
@@ -40,7 +46,8 @@ def varied_noise(
     ):
         keep = (1 - strength**2) ** 0.5
         varied = keep * fixed + strength * fresh
-        mixed.append(varied if layer.row in rows else fixed.expand_as(fresh))
+        still = fixed.expand_as(fresh) if others else torch.zeros_like(fresh)
+        mixed.append(varied if layer.row in rows else still)
     return mixed
 
 

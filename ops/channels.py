@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from engine.errors import OpError, SkipItem, suggestion
 from engine.op import Range, op
-from engine.values import Direction, Latent, Network, Scalar, Scores
+from engine.values import Direction, Latent, Mask, Network, Scalar, Scores
 from ops.given import checked, generator_of, judge_amounts, reader_of, styles_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from models.perceptual import FeatureNet
     from models.stylegan2 import Generator
 
 
@@ -94,8 +95,10 @@ def edit_channels(
 def trace_channels(
     latent: Latent,
     model: Network,
+    masks: Sequence[Mask] | None = None,
     *,
     layers: str | int = "all",
+    names: list[str] = [],  # noqa: B006 (read only)
     grid: Annotated[int, Range(4, 128)] = 32,
     rgb: bool = False,
 ) -> Scores:
@@ -103,43 +106,68 @@ def trace_channels(
 
     The picture's slope by each channel is compared with the parts that the model's feature network
     sees: the strongest places, as many as the part has (m), n of them in the part, score n / m^2.
-    The slopes are exact and cost about one picture per channel: take some `layers` at a time, such
-    as "16" or "8..32.conv1" (a matrix of them runs on all workers), for a few codes.
+    With `masks` of the code's picture, such as those of `segment_parts`, a polygon or a file, the
+    parts are these, called by `names`, and "rest"; no feature network is needed then. The slopes
+    are exact and cost about one picture per channel: take some `layers` at a time, such as "16" or
+    "8..32.conv1" (a matrix of them runs on all workers), for a few codes.
 
-    Shapes: code of one item -> scores [1, C * P], named "16.conv1:45 mouth".
+    Shapes: code of one item, masks [1, 1, H, W] -> scores [1, C * P], named "16.conv1:45 mouth".
     Units: grid, cells per side on which slopes and parts are compared; `rgb` takes the styles of
     the layers that make colours too.
-    Raises: OpError without a feature network, or for layers that do not exist.
+    Raises: OpError without a feature network or masks, unless each mask has a name of its own, or
+    for layers that do not exist.
     Source: Wu et al. 2021, arXiv:2011.12799, section 4 (localised channels).
     """
     import torch
 
-    from models.channels import overlaps, regions, slopes
+    from models.channels import overlaps, slopes
     from models.config import choose_layers
 
-    net = reader_of(model)
+    if len(masks or ()) != len(names) or len({*names, "rest"}) <= len(names):
+        told = f"{len(masks or ())} masks, names {names}"
+        raise OpError(f"{told}: each mask needs a name of its own, and 'rest' is what they leave")
+    net = None if masks else reader_of(model)
+    parts = (*names, "rest") if net is None else net.config.parts
     generator = generator_of([latent], model)
     with checked():
         first, last = choose_layers(generator.config, layers)
     chosen = [layer for layer in generator.layers[first : last + 1] if rgb or layer.kind != "rgb"]
     if not chosen:
         raise OpError(f"layers {layers} make colours only: `rgb: true` traces them")
-    names = tuple(
+    columns = tuple(
         f"{layer.name}:{channel} {part}"
         for layer in chosen
         for channel in range(layer.in_channels)
-        for part in net.config.parts
+        for part in parts
     )
     tables = []
-    for styles in torch.split(styles_of(generator, latent), 1):
-        with torch.no_grad():
-            masks = regions(net, generator.synthesize_styles(styles).clamp(-1, 1), grid)
-        scores = [overlaps(slopes(generator, styles, one.name, grid), masks) for one in chosen]
+    for item, styles in enumerate(torch.split(styles_of(generator, latent), 1)):
+        given = [mask.data[item, 0].to(model.device) for mask in masks or ()]
+        where = _places(generator, styles, net, given, grid)
+        scores = [overlaps(slopes(generator, styles, one.name, grid), where) for one in chosen]
         tables.append(torch.cat(scores).flatten()[None])
-    return Scores(torch.cat(tables).float(), names)
+    return Scores(torch.cat(tables).float(), columns)
 
 
-@op(version=1)
+def _places(
+    generator: "Generator",
+    styles: "Tensor",
+    net: "FeatureNet | None",
+    given: "list[Tensor]",
+    grid: int,
+) -> "Tensor":
+    """The parts of one picture: as given [H, W] and the rest, or as the network sees them."""
+    import torch
+
+    from models.channels import masked, regions
+
+    if net is None:
+        return masked(torch.stack(given), grid)
+    with torch.no_grad():
+        return regions(net, generator.synthesize_styles(styles).clamp(-1, 1), grid)
+
+
+@op(version=2)
 def rank_channels(
     model: Network,
     codes: Sequence[Latent] | None = None,
@@ -202,6 +230,7 @@ def rank_channels(
     share = round(shares[place][0], 4) if place in shares else None
     card = {
         "method": "channel",
+        "model": model.name,
         "channel": name,
         "rank": rank,
         "score": round(score, 6),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from engine.errors import OpError
 from engine.op import Range, op
 from engine.values import Direction, Latent, Network, Scalar, check_family
-from ops.given import checked, generator_of, judge_rows, stored_directions
+from ops.given import checked, digest_of, generator_of, judge_rows, stored_directions
 
 if TYPE_CHECKING:
     from models.components import CodeComponents
@@ -44,7 +44,7 @@ def _judge(settings: Mapping[str, Any], sides: Mapping[str, int]) -> Iterator[tu
     yield from judge_rows(settings, sides)
 
 
-@op(version=1, check=_judge)
+@op(version=2, check=_judge)
 def find_components(
     model: Network,
     codes: Sequence[Latent] | None = None,
@@ -78,13 +78,14 @@ def find_components(
 
     generator = generator_of(codes or [], model)
     wanted = count or (_DRAWN_AT_A_LAYER if layer else _DRAWN)
-    card: dict[str, object] = {"method": "components", "component": component}
+    card: dict[str, object] = {"method": "components", "component": component, "model": model.name}
     with checked():
         chosen = () if rows == "all" else choose_rows(generator.config, rows)
         if codes:
             if layer or count:
                 raise OpError("components are found in `codes`, or in drawn ones (layer, count)")
             found, shape, card["codes"] = _of_codes(codes), codes[0].data.shape[1:], len(codes)
+            card["data"] = digest_of(*(code.data for code in codes))
         else:
             from models.components import code_components, layer_components
 

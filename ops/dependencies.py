@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from engine.errors import OpError, ShapeError
 from engine.op import Asset, Range, op
@@ -106,28 +106,31 @@ def measure_identity(a: Image, b: Image, model: Network) -> Scalar:
     return rounded(apart, 5)
 
 
-@op(version=1)
+@op(version=2)
 def measure_path_length(
     codes: Sequence[Latent],
     model: Network,
     *,
+    sampling: Literal["end", "full"] = "end",
     epsilon: Annotated[float, Range(1e-5, 0.1)] = 1e-3,
     trim: Annotated[float, Range(0, 0.4)] = 0.01,
+    seed: int = 0,
 ) -> Scalar:
     """Measure how evenly pictures change along codes (perceptual path length).
 
-    Codes are taken two by two; from the first of each pair a step of `epsilon` goes towards the
-    second, straight in w, along the great arc in z. Pictures are compared by the model's feature
-    network, so lengths compare only with lengths measured by the same one.
+    Codes are taken two by two; a step of `epsilon` goes from the first of each pair towards the
+    second, straight in w, along the great arc in z: from its end, or with "full" from a place on
+    the way, drawn for each pair. Pictures are compared by the model's feature network, so lengths
+    compare only with lengths measured by the same one.
 
     Shapes: codes z or w, each [1, D] -> value.
     Units: perceptual distance over epsilon squared, averaged without the extreme `trim` of pairs.
     Raises: OpError for fewer than four codes, other spaces, or without a feature network.
-    Source: Karras et al. 2019, arXiv:1812.04948, section 4.1 (path ends).
+    Source: Karras et al. 2019, arXiv:1812.04948, section 4.1 (path ends and full paths).
     """
     import torch
 
-    from models.codes import slerp, to_styles
+    from models.codes import number, to_styles
     from models.disentanglement import path_lengths, trimmed_mean
     from models.perceptual import perceptual_distance
 
@@ -144,13 +147,23 @@ def measure_path_length(
 
     data = torch.cat([code.data for code in codes]).to(model.device)
     pairs = data[: len(data) // 2 * 2].reshape(-1, 2, data.shape[1])
+    places = torch.zeros(len(pairs), dtype=torch.float64)
+    if sampling == "full":
+        random = torch.Generator().manual_seed(number(seed, "places"))
+        places = torch.rand(len(pairs), dtype=torch.float64, generator=random)
     lengths = []
     with torch.no_grad():
-        for part in torch.split(pairs, 8):
-            start, end = part[:, 0], part[:, 1]
-            if space == "z":  # a step along the arc is a share of a step to its own end
-                end = start + (slerp(start, end, epsilon) - start) / epsilon
-            lengths.append(path_lengths(draw, distance, start, end, epsilon))
+        for part, begin in zip(torch.split(pairs, 8), torch.split(places, 8), strict=True):
+            found = path_lengths(
+                draw,
+                distance,
+                part[:, 0],
+                part[:, 1],
+                epsilon,
+                places=begin,
+                curve="spherical" if space == "z" else "linear",
+            )
+            lengths.append(found)
     return Scalar((round(trimmed_mean(torch.cat(lengths), trim), 4),))
 
 

@@ -68,7 +68,7 @@ def discover_directions(
     )
 
 
-@op(version=1)
+@op(version=2)
 def pick_direction(
     model: Network, discovered: Network, *, number: Annotated[int, Range(0)] = 0
 ) -> PickedDirection:
@@ -95,7 +95,12 @@ def pick_direction(
     if number >= len(found.directions):
         raise OpError(f"number {number}: there are {len(found.directions)} directions, from 0")
     each = round(float(found.each[number]), 4)
-    card = {"method": "recognised", "number": number, "of": len(found.directions)}
+    card = {
+        "method": "recognised",
+        "model": model.name,
+        "number": number,
+        "of": len(found.directions),
+    }
     direction = Direction(
         found.directions[number : number + 1],
         found.sigmas[number : number + 1],

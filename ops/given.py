@@ -1,5 +1,6 @@
 """What ops are given, made ready for networks: generators, style vectors, squares, places."""
 
+import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -131,14 +132,32 @@ def encoder_of(model: Network, instead: str = "") -> "Encoder":
 def table_of(scores: Sequence[Scores]) -> tuple["Tensor", tuple[str, ...]]:
     """The scores of items as one table [N, K], and the names of its columns.
 
-    Raises: OpError if they are of different attributes.
+    Raises: OpError if they are of different attributes, or not all finite numbers.
     """
     import torch
 
     names = scores[0].names
     if any(one.names != names for one in scores):
         raise OpError("the scores are of different attributes")
-    return torch.cat([one.data for one in scores]), names
+    table = torch.cat([one.data for one in scores])
+    broken = ~torch.isfinite(table)
+    if bool(broken.any()):
+        items = broken.any(1).nonzero().flatten().tolist()
+        shown = ", ".join(map(str, items[:5])) + (", ..." if len(items) > 5 else "")
+        named = ", ".join(name for name, bad in zip(names, broken.any(0), strict=True) if bad)
+        raise OpError(
+            f"{len(items)} of {len(table)} scores are missing or not a number (items {shown}; "
+            f"{named}): mend the scorer, or leave those items out with `when`"
+        )
+    return table, names
+
+
+def digest_of(*tensors: "Tensor") -> str:
+    """The sha256 (hex) of numbers that something was learned from."""
+    content = hashlib.sha256()
+    for tensor in tensors:
+        content.update(tensor.cpu().contiguous().numpy().tobytes())
+    return content.hexdigest()
 
 
 def column_of(names: Sequence[str], name: str, setting: str = "") -> int:

@@ -39,10 +39,13 @@ class Inversion:
 def _judge_prior(
     settings: Mapping[str, Any], sides: Mapping[str, int]
 ) -> Iterator[tuple[str, str]]:
-    """What is wrong with a prior."""
+    """What is wrong with a prior, or with where descent begins."""
     space = settings["space"] or ("style" if settings["preset"] == "soat" else "")
     if settings["prior"] == "w_gaussian" and space == "style":
         yield "prior", "w_gaussian needs space w or w_plus: a style has no w to be had back"
+    way = settings["method"] or ("hybrid" if settings["preset"] == "own" else "optimize")
+    if settings["start"] != "mean" and way != "optimize":
+        yield "start", f"{way} begins with what the encoder reads: use method: optimize"
 
 
 @op(version=2, batch=1, batch_cuda=8, fixed=True, check=_judge_prior)
@@ -52,6 +55,7 @@ def invert(  # noqa: PLR0913 (settings are declared here and nowhere else)
     *,
     preset: Literal["own", "soat", "image2stylegan", "nvlabs", "pti"] = "own",
     method: Literal["hybrid", "encoder", "optimize"] | None = None,
+    start: Literal["mean", "uniform"] = "mean",
     space: Literal["w", "w_plus", "style"] | None = None,
     steps: Annotated[int, Range(1, 100_000)] | None = None,
     learning_rate: Weight | None = None,
@@ -69,8 +73,9 @@ def invert(  # noqa: PLR0913 (settings are declared here and nowhere else)
 ) -> Inversion:
     """Find the code from which the generator draws a picture.
 
-    "encoder" reads it off in one pass, "optimize" descends from the mean code, "hybrid" descends
-    from what the encoder read. Each picture keeps its best step and stops on its own: after
+    "encoder" reads it off in one pass, "optimize" descends from the mean code, or with `start:
+    uniform` from numbers drawn evenly about it, as far as codes spread; "hybrid" descends from what
+    the encoder read. Each picture keeps its best step and stops on its own: after
     `patience` steps without gain, or at `stop_psnr` dB; what is done is no longer computed.
 
     `preset` gives every setting that is left out. "own": hybrid, w_plus, 200 steps of 0.1
@@ -100,7 +105,7 @@ def invert(  # noqa: PLR0913 (settings are declared here and nowhere else)
     """
     import models
     from models.errors import ModelError
-    from models.inversion import descend, mean_start, start_code
+    from models.inversion import descend, start_code
     from models.presets import choose
 
     recipe = choose(
@@ -122,13 +127,12 @@ def invert(  # noqa: PLR0913 (settings are declared here and nowhere else)
     generator = models.fetch(model)
     net = features_of(model)
     target = square(image.data, generator.resolution).to(model.device)
-    begin = mean_start(generator, len(target)) if way == "optimize" else _encode(model, target)
-    start = start_code(generator, begin, recipe.space)
+    begin = start_code(generator, _begun(way, start, model, target, seed), recipe.space)
     try:
         found = (
-            _drawn(generator, start, recipe.space)
+            _drawn(generator, begin, recipe.space)
             if way == "encoder"
-            else descend(generator, net, target, start, recipe, tuple(seed), watch=progress)
+            else descend(generator, net, target, begin, recipe, tuple(seed), watch=progress)
         )
     except ModelError as error:
         raise OpError(f"model '{model.name}': {error}") from error
@@ -189,6 +193,21 @@ def _drawn(generator: "Generator", data: "Tensor", space: Space) -> "Inverted":
         picture = generator.synthesize_styles(to_styles(generator, data, space)).clamp(-1, 1)
     zeros = torch.zeros(len(data), device=data.device)
     return Inverted(data, picture, zeros, zeros.long())
+
+
+def _begun(way: str, start: str, model: Network, target: "Tensor", seed: Seed) -> "Tensor":
+    """Where descent begins, w_plus [N, L, D]."""
+    import models
+    from models.inversion import mean_start, uniform_start
+
+    if way != "optimize":
+        if start != "mean":
+            raise OpError(f"start {start}: {way} begins with what the encoder reads")
+        return _encode(model, target)
+    generator = models.fetch(model)
+    if start == "uniform":
+        return uniform_start(generator, tuple(seed) or (0,) * len(target))
+    return mean_start(generator, len(target))
 
 
 def _encode(model: Network, target: "Tensor") -> "Tensor":

@@ -1,6 +1,5 @@
 """Directions in code space, learned from labelled codes, and measured on pictures."""
 
-import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from engine.errors import OpError
 from engine.op import Range, op
 from engine.values import Direction, Latent, Network, Scalar, Scores, check_family
-from ops.given import checked, column_of, features_of, reader_of, table_of
+from ops.given import checked, column_of, digest_of, features_of, reader_of, table_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -156,7 +155,7 @@ def learn_direction(  # noqa: PLR0913 (settings are declared here and nowhere el
         "attribute": attribute,
         "method": method,
         "codes": len(table.labels),
-        "data": _digest(table),
+        "data": digest_of(table.codes, table.labels),
         "model": model.name,
         "held_out": held_out,
         "held": others if method == "regression" else [],
@@ -246,14 +245,6 @@ def _choose(
         return stray(before, after, scale, wanted)
 
     return choose(data, table.labels, folds=folds, seed=seed, measure=measure)
-
-
-def _digest(table: _Table) -> str:
-    """The sha256 (hex) of codes and labels."""
-    content = hashlib.sha256()
-    for tensor in (table.codes, table.labels):
-        content.update(tensor.contiguous().numpy().tobytes())
-    return content.hexdigest()
 
 
 @op(version=3)

@@ -49,16 +49,18 @@ def vary_noise(
     *,
     rows: Rows = "fine",
     strength: Annotated[float, Range(0, 1)] = 1.0,
+    others: Literal["const", "none"] = "const",
     seed: Seed = Seed(()),  # noqa: B008 (a NewType call is the empty tuple itself)
 ) -> Image:
     """Draw a code with other grain: what a face keeps when hair and skin fall differently.
 
-    Only the noise of layers driven by `rows` varies.
+    Only the noise of layers driven by `rows` varies. All `others` keep the usual noise, or have
+    "none": with strength 0 a picture then shows what the usual noise of some layers alone does.
 
     Shapes: latent z, w, w_plus or style of N items -> image [N, 3, R, R].
-    Units: strength 0 (the usual picture) .. 1 (fresh noise).
+    Units: strength 0 (the usual noise) .. 1 (fresh noise).
     Raises: OpError if the code is of another generator.
-    Source: Karras et al. 2019, arXiv:1812.04948 (stochastic variation).
+    Source: Karras et al. 2019, arXiv:1812.04948 (stochastic variation, figures 4 and 5).
     """
     from models.codes import choose_rows
     from models.noise import varied_noise
@@ -66,7 +68,8 @@ def vary_noise(
     generator = generator_of([latent], model)
     seeds = tuple(seed) or (0,) * len(latent.data)
     chosen = choose_rows(generator.config, rows)
-    return Image(_draw(generator, latent, varied_noise(generator, seeds, chosen, strength), 1.0))
+    noise = varied_noise(generator, seeds, chosen, strength, others=others == "const")
+    return Image(_draw(generator, latent, noise, 1.0))
 
 
 @dataclass(frozen=True, slots=True)

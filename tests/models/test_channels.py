@@ -12,6 +12,7 @@ from models.channels import (
     check_channels,
     exemplar_scores,
     locality,
+    masked,
     overlaps,
     slopes,
 )
@@ -78,11 +79,23 @@ def test_overlap_of_the_same_place_is_whole_and_of_another_none() -> None:
     maps = torch.stack([mask[0].float(), mask[1].float(), torch.zeros(4, 4)])
     found = overlaps(maps, mask)
     assert found[0, 0] == 4 / 4**2
-    assert found[0, 1] == pytest.approx((8 - 4 - 4 + 0) / 8**2, abs=8 / 64)
+    assert found[0, 1] == 0  # its next strongest places, all alike, begin at the top
     assert found[1, 1] == 8 / 8**2
     assert found[1, 0] == 0
     assert torch.equal(found[:, 2], torch.zeros(3))  # an empty mask
     assert torch.equal(found[2], torch.zeros(3))  # a channel that does nothing
+
+
+def test_masks_share_the_picture_with_the_rest() -> None:
+    masks = torch.zeros(2, 8, 8)
+    masks[0, :, :4] = 1
+    masks[1, :2, 4:] = 1
+    masks[1, 2, 4:] = 0.8
+    found = masked(masks, 4)
+    assert found.sum(0).eq(1).all()
+    assert found[0, :, :2].all()
+    assert found[1, 0, 2:].all()
+    assert found[2, 1:, 2:].all()  # of the second row of cells the mask has two fifths
 
 
 def test_local_channel_wins_most_pictures_far_before_the_next() -> None:

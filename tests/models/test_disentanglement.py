@@ -30,6 +30,34 @@ def test_a_linear_generator_has_the_path_length_of_its_matrix(epsilon: float) ->
     assert float(found.mean()) == pytest.approx(2 * float(matrix.square().sum()), rel=0.03)
 
 
+def test_a_great_arc_has_the_length_of_its_angle() -> None:
+    """R^2 angle^2 |M u|^2, u the direction in which the arc sets out, R the length it keeps."""
+    random = torch.Generator().manual_seed(1)
+    matrix = torch.randn(6, 4, generator=random, dtype=torch.float64)
+    a, b = torch.randn(2, 500, 4, generator=random, dtype=torch.float64)
+    a, b = (3 * torch.nn.functional.normalize(x, dim=1) for x in (a, b))
+    found = path_lengths(lambda z: z @ matrix.T, squares, a, b, 1e-6, curve="spherical")
+    angle = torch.acos((a * b).sum(1) / 9)
+    out = torch.nn.functional.normalize(b - (a * b).sum(1, keepdim=True) / 9 * a, dim=1)
+    expected = (3 * angle) ** 2 * (out @ matrix.T).square().sum(1)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_full_paths_are_measured_at_their_places() -> None:
+    random = torch.Generator().manual_seed(2)
+    a, b = torch.randn(2, 50, 4, generator=random, dtype=torch.float64)
+    places = torch.rand(50, generator=random, dtype=torch.float64)
+    # A generator whose pictures change twice as fast for every unit of the first number.
+    found = path_lengths(lambda w: w[:, :1] ** 2, squares, a, b, 1e-6, places=places)
+    there = torch.lerp(a, b, places[:, None])[:, 0]
+    torch.testing.assert_close(found, (2 * there * (b - a)[:, 0]) ** 2, rtol=1e-3, atol=1e-4)
+    # An arc is as long at every place.
+    z = torch.nn.functional.normalize(a, dim=1), torch.nn.functional.normalize(b, dim=1)
+    whole = path_lengths(lambda z: z, squares, *z, 1e-6, curve="spherical")
+    part = path_lengths(lambda z: z, squares, *z, 1e-6, curve="spherical", places=places)
+    torch.testing.assert_close(part, whole, rtol=1e-4, atol=1e-6)
+
+
 def test_the_trimmed_mean_forgets_both_ends() -> None:
     values = torch.cat([torch.full((98,), 2.0), torch.tensor([-1e6, 1e6])])
     assert trimmed_mean(values) == 2

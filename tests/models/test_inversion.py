@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from models import GeneratorConfig, ModelError
-from models.inversion import Recipe, descend, mean_start, rate, restlessness, start_code
+from models.inversion import (
+    Recipe,
+    descend,
+    mean_start,
+    rate,
+    restlessness,
+    start_code,
+    uniform_start,
+)
 from models.metrics import psnr, pyramid_l1
 from models.priors import code_scale
 from models.stylegan2 import Generator
@@ -34,6 +42,44 @@ def test_own_pictures_are_found_again(space: str) -> None:
     before = psnr(GENERATOR.synthesize(mean_start(GENERATOR, 3)), TARGET)
     after = psnr(found.picture, TARGET.clamp(-1, 1))
     assert (after > before + 8).all()
+
+
+def test_a_code_costs_nothing_for_its_own_picture() -> None:
+    for pixel_loss in ("pyramid", "squared"):
+        recipe = replace(QUICK, steps=0, pixel_loss=pixel_loss)  # type: ignore[arg-type]
+        own = GENERATOR.synthesize(GENERATOR.broadcast(W[:1]))
+        found = descend(GENERATOR, None, own, W[:1], recipe)
+        assert found.loss.tolist() == [0]
+        assert torch.equal(found.data, W[:1])
+
+
+def test_own_pictures_are_found_to_thirty_decibels() -> None:
+    mean = mean_start(GENERATOR, 3)
+    begun = (GENERATOR.synthesize(mean) - TARGET).square().flatten(1).mean(1)
+    recipe = replace(QUICK, steps=200, pixel_loss="squared", patience=200)
+    found = descend(GENERATOR, None, TARGET, start_code(GENERATOR, mean, "w"), recipe)
+    assert (psnr(found.picture, TARGET.clamp(-1, 1)) > 30).all()
+    assert (found.loss < begun / 100).all()
+
+
+def test_what_is_no_picture_of_its_own_is_met_nearer_in_w_plus() -> None:
+    mean, target = mean_start(GENERATOR, 2), TARGET[:2].flip(3)
+    losses = []
+    for space in ("w", "w_plus"):
+        recipe = replace(QUICK, space=space, steps=80, pixel_loss="squared")  # type: ignore[arg-type]
+        start = start_code(GENERATOR, mean, recipe.space)
+        losses.append(descend(GENERATOR, None, target, start, recipe).loss)
+    assert (losses[1] <= losses[0]).all()
+
+
+def test_a_uniform_start_has_the_spread_of_codes_and_is_the_items_own() -> None:
+    codes = uniform_start(GENERATOR, range(400))
+    scale = code_scale(GENERATOR, "w_plus")
+    apart = (codes - scale.mean) / scale.std
+    assert apart.abs().max() <= 3**0.5 + 1e-5
+    assert torch.allclose(apart.mean(), torch.tensor(0.0), atol=0.02)
+    assert torch.allclose(apart.std(), torch.tensor(1.0), atol=0.02)
+    assert torch.equal(uniform_start(GENERATOR, [7])[0], codes[7])
 
 
 def test_it_is_told_how_many_steps_are_done() -> None:

@@ -1,18 +1,22 @@
 """Channels as ops: one number moves, traces name their places, ranks are directions."""
 
+import copy
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
+import models
 from engine.errors import OpError, SkipItem
-from engine.values import Latent, Network, Scores, split, stack, take
+from engine.values import Latent, Mask, Network, Scalar, Scores, split, stack, take
+from models import file_digest, save_generator
 from models.channels import channel_index
 from models.priors import style_gaussian
 from models.stylegan2 import Generator
 from ops.channels import edit_channels, rank_channels, trace_channels
-from ops.codes import to_style
+from ops.codes import sample_codes, to_style
 from ops.components import follow_direction
 
 
@@ -62,7 +66,8 @@ def test_exemplars_lead_to_what_they_share(model: Network, w: Latent, generator:
     stored = found.direction
     told = (to_style(one, model).data @ stored.data[0] - stored.offset)[0]
     assert float(told) == pytest.approx(float(reading), abs=1e-5)
-    assert json.loads(stored.card)["channel"] == name
+    card = json.loads(stored.card)
+    assert (card["channel"], card["model"]) == (name, "tiny")
 
 
 def test_trace_of_a_code_has_a_score_per_channel_and_part(companions: Network, w: Latent) -> None:
@@ -81,6 +86,62 @@ def test_trace_of_a_code_has_a_score_per_channel_and_part(companions: Network, w
 def test_tracing_needs_a_feature_network(model: Network, w: Latent) -> None:
     with pytest.raises(OpError, match="has no feature network"):
         trace_channels(take(w, 0, 1), model, layers="8")
+
+
+def test_masks_take_the_place_of_a_feature_network(model: Network, w: Latent) -> None:
+    left = torch.zeros(1, 1, 32, 32)
+    left[..., :16] = 1
+    right, one = 1 - left, take(w, 0, 1)
+    right[..., :4, :] = 0
+    found = trace_channels(
+        one, model, [Mask(left), Mask(right)], names=["left", "right"], layers="8", grid=8
+    )
+    assert found.names[:3] == ("8.conv0:0 left", "8.conv0:0 right", "8.conv0:0 rest")
+    assert found.data.shape == (1, 3 * 2 * 16)
+    # The other way round the same places have the same scores, under the other name.
+    turned = trace_channels(
+        one, model, [Mask(right), Mask(left)], names=["right", "left"], layers="8", grid=8
+    )
+    by_part = found.data.reshape(-1, 3), turned.data.reshape(-1, 3)[:, [1, 0, 2]]
+    assert torch.equal(*by_part)
+    hits = by_part[0] * torch.tensor([32, 28, 4]) ** 2
+    assert torch.allclose(hits, hits.round(), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("count", "names"), [(1, []), (0, ["left"]), (1, ["rest"]), (2, ["left", "left"])]
+)
+def test_each_mask_needs_a_name(model: Network, w: Latent, count: int, names: list[str]) -> None:
+    masks = [Mask(torch.ones(1, 1, 32, 32))] * count
+    with pytest.raises(OpError, match="each mask needs a name of its own"):
+        trace_channels(take(w, 0, 1), model, masks or None, names=names, layers="8")
+
+
+def test_a_channel_planted_in_a_corner_ranks_first_there(model: Network, tmp_path: Path) -> None:
+    """Every layer sees each place by itself; one channel of the constant is there in a corner."""
+    planted = copy.deepcopy(models.network(model.path))
+    with torch.no_grad():
+        for name, parameter in planted.named_parameters():
+            if parameter.shape[-2:] == (3, 3):
+                middle = parameter[..., 1, 1].clone()
+                parameter.zero_()
+                parameter[..., 1, 1] = middle
+            if name.endswith("const"):
+                parameter[:, 5] = 0
+                parameter[:, 5, :2, :2] = 6
+    path = tmp_path / "generator.safetensors"
+    save_generator(planted, path)
+    digest = file_digest(path)
+    place = replace(model, path=str(path), digest=digest, family=digest)
+    corner = torch.zeros(1, 1, 32, 32)
+    corner[..., :16, :16] = 1
+    traces = [
+        trace_channels(code, place, [Mask(corner)], names=["corner"], layers="4.conv1", grid=8)
+        for code in split(sample_codes(Scalar((0, 1, 2)), place, seed=4))
+    ]
+    found = rank_channels(place, traces=traces, part="corner")
+    assert found.channel.data == ("4.conv1:5",)
+    assert found.share.data == (1.0,)
 
 
 def traced(*rows: tuple[float, ...]) -> list[Scores]:

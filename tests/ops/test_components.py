@@ -29,6 +29,7 @@ def test_component_is_numbered_by_its_share(model: Network, generator: Generator
     assert torch.equal(found[2].direction.data[0], stored.directions[2].float())
     card = json.loads(found[2].direction.card)
     assert (card["component"], card["codes"], card["layer"]) == (2, 600, "w")
+    assert card["model"] == "tiny"
     assert card["explained_so_far"] == pytest.approx(sum(shares[:3]), abs=1e-5)  # type: ignore[arg-type]
     with pytest.raises(OpError, match="component 16: there are 16, from 0"):
         find_components(model, component=16, count=600)
@@ -100,6 +101,11 @@ def test_given_codes_have_components_in_their_own_space(model: Network, space: s
     found = find_components(model, list(split(codes))).direction
     assert found.space == space
     assert found.data.shape[1:] == codes.data.shape[1:]
+    same, other = (
+        json.loads(find_components(model, some).direction.card)["data"]
+        for some in (list(split(codes)), list(split(codes))[1:])
+    )
+    assert json.loads(found.card)["data"] == same != other
     place = codes.data.flatten(1) @ found.data.flatten()
     assert float(place.std()) == pytest.approx(float(found.sigma), rel=1e-3)
     assert float(place.mean()) == pytest.approx(float(found.offset), abs=1e-3)

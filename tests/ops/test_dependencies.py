@@ -72,6 +72,17 @@ def test_path_length_hardly_depends_on_the_step(companions: Network) -> None:
         measure_path_length(random_codes(companions, 3), companions)
 
 
+def test_full_paths_begin_where_their_seed_says(companions: Network) -> None:
+    codes = random_codes(companions, 12)
+    told = [
+        measure_path_length(codes, companions, sampling=sampling, seed=seed).data[0]  # type: ignore[arg-type]
+        for sampling, seed in (("end", 0), ("end", 1), ("full", 0), ("full", 0), ("full", 1))
+    ]
+    assert told[0] == told[1]
+    assert told[2] == told[3]
+    assert len({told[0], told[2], told[4]}) == 3
+
+
 def test_path_length_grows_with_the_square_of_the_way(companions: Network) -> None:
     codes = random_codes(companions, 8)
     start = [codes[2 * (i // 2)] for i in range(8)]

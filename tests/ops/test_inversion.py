@@ -95,8 +95,30 @@ def test_nothing_to_compare_with_is_told(model: Network, w: Latent) -> None:
 def test_a_prior_that_does_not_fit_is_told_before_a_run(
     preset: str, space: str | None, wrong: int
 ) -> None:
-    given = {"preset": preset, "space": space, "prior": "w_gaussian"}
+    given = {
+        "preset": preset,
+        "space": space,
+        "prior": "w_gaussian",
+        "method": "optimize",
+        "start": "mean",
+    }
     assert len(list(_judge_prior(given, {"model": 32}))) == wrong
+
+
+def test_descent_may_begin_anywhere_but_not_with_an_encoder(companions: Network, w: Latent) -> None:
+    target = synthesize(take(w, 0, 2), companions)
+    asked = {"method": "optimize", "steps": 1, "start": "uniform"}
+    one, again, other = (
+        invert(target, companions, seed=Seed(seeds), **asked).latent.data  # type: ignore[arg-type]
+        for seeds in ((1, 2), (1, 2), (1, 3))
+    )
+    assert torch.equal(one, again)
+    assert torch.equal(one[0], other[0])
+    assert not torch.equal(one[1], other[1])
+    with pytest.raises(OpError, match="start uniform: hybrid begins with what the encoder reads"):
+        invert(target, companions, start="uniform")
+    given = {"preset": "own", "space": None, "prior": None, "method": None, "start": "uniform"}
+    assert [name for name, _ in _judge_prior(given, {"model": 32})] == ["start"]
 
 
 def test_distance_is_about_one_for_the_models_own_codes(model: Network, w: Latent) -> None:

@@ -1,5 +1,6 @@
 """What cannot be learned from, followed or asked for is refused, in words that name the fix."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from engine.values import Latent, Network, Scalar, Scores, split
 from models.directions import StoredDirection, save_direction
 from models.readings import draw_codes
 from models.stylegan2 import Generator
+from ops.dci import measure_dci
+from ops.dependencies import measure_dependency, measure_separability
 from ops.directions import edit
 from ops.flows import edit_flow, fit_flow, sample_flow
 from ops.learning import learn_direction
@@ -57,16 +60,23 @@ def test_labels_that_say_nothing(
         learn_direction(codes, model, labels=numbers(*labels), attribute="smile")
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_a_scorer_that_gives_no_number(
-    codes: list[Latent], scores: list[Scores], model: Network
+    codes: list[Latent], scores: list[Scores], model: Network, number: float
 ) -> None:
-    broken = [Scores(torch.full((1, 2), float("nan")), NAMES), *scores[1:]]
-    with pytest.raises(OpError, match="1 of 120 labels are missing or not a number"):
-        learn_direction(codes, model, scores=broken, attribute="smile")
-    with pytest.raises(OpError, match="do not vary or are not finite: smile, age"):
-        fit_flow(codes, broken, model, steps=1)
-    with pytest.raises(OpError, match="1 of 60 labels are not finite"):
-        learn_sampler(codes, broken, model, attribute="smile", steps=1)
+    broken = [*scores[:3], Scores(torch.tensor([[0.5, number]]), NAMES), *scores[4:]]
+    asked: list[Callable[[], object]] = [
+        lambda: learn_direction(codes, model, scores=broken, attribute="age"),
+        lambda: learn_direction(codes, model, scores=broken, attribute="smile"),  # holds age
+        lambda: fit_flow(codes, broken, model, steps=1),
+        lambda: learn_sampler(codes, broken, model, attribute="age", steps=1),
+        lambda: measure_dci(codes, broken, share=0.1),
+        lambda: measure_separability(codes, broken),
+        lambda: measure_dependency(scores, broken, attribute="smile"),
+    ]
+    for ask in asked:
+        with pytest.raises(OpError, match=r"scores are missing or .* \(items \d+; age\): mend the"):
+            ask()
 
 
 def test_a_direction_of_another_model_space_or_size(

@@ -1,16 +1,18 @@
 """Pictures from codes: noise, truncation, batches."""
 
+import copy
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
 
 from engine.errors import OpError
 from engine.op import Seed
-from engine.values import Latent, Network, split, take
+from engine.values import Latent, Network, Scalar, split, take
 from models.codes import number
 from models.stylegan2 import Generator
-from ops.codes import to_style
+from ops.codes import sample_codes, to_style
 from ops.synthesis import map_variation, synthesize, vary_noise
 
 
@@ -50,10 +52,47 @@ def test_truncation_to_nothing_draws_the_mean_for_all(model: Network, w: Latent)
     assert torch.equal(synthesize(w, model, psi=1.0).data, synthesize(w, model).data)
 
 
+def test_pictures_vary_the_less_the_nearer_to_the_mean(model: Network) -> None:
+    codes = sample_codes(Scalar(tuple(range(48))), model, seed=6)
+    spread = [
+        float(synthesize(codes, model, psi=psi).data.var(0).mean())
+        for psi in (0.0, 0.25, 0.5, 0.75, 1.0)
+    ]
+    assert spread[0] == 0
+    assert all(a < b for a, b in pairwise(spread))
+
+
+def test_no_noise_is_noise_of_no_strength(w: Latent, model: Network, generator: Generator) -> None:
+    silent = copy.deepcopy(generator)
+    with torch.no_grad():
+        for name, parameter in silent.named_parameters():
+            if name.endswith("noise_strength"):
+                parameter.zero_()
+    expected = silent.synthesize(silent.broadcast(w.data)).clamp(-1, 1)
+    assert torch.equal(synthesize(w, model, noise="none").data, expected)
+
+
 def test_varied_noise_of_no_strength_is_the_usual_picture(model: Network, w: Latent) -> None:
     usual = synthesize(w, model).data
     assert torch.allclose(vary_noise(w, model, rows="all", strength=0.0).data, usual, atol=1e-6)
     assert not torch.allclose(vary_noise(w, model, rows="all").data, usual, atol=1e-2)
+
+
+def test_noise_of_some_rows_alone_lies_between_all_of_it_and_none(
+    model: Network, w: Latent
+) -> None:
+    def alone(rows: object) -> torch.Tensor:
+        done = vary_noise(w, model, rows=rows, strength=0.0, others="none")  # type: ignore[arg-type]
+        return done.data
+
+    usual, smooth = synthesize(w, model).data, synthesize(w, model, noise="none").data
+    assert torch.allclose(alone("all"), usual, atol=1e-6)
+    assert torch.equal(alone([7]), smooth)  # the last row drives no noise
+    late = alone([6])
+    assert not torch.allclose(late, smooth, atol=1e-3)
+    assert not torch.allclose(late, usual, atol=1e-3)
+    with_it = vary_noise(w, model, rows=[6], others="none", seed=Seed((1, 2, 3, 4, 5))).data
+    assert not torch.allclose(with_it, late, atol=1e-3)
 
 
 def test_noise_of_fine_rows_leaves_the_coarse_features(

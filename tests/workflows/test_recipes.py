@@ -26,7 +26,7 @@ SMALL = {
     "finetune": ("steps=1", "batch=2", "codes=1"),
     "finetune_category": ("codes=60", "pictures=8", "steps=1", "faces=1"),
     "discover_directions": ("count=2", "steps=1", "faces=1", "numbers=[0]", "strengths=[1]"),
-    "disentanglement": ("count=32", "codes=4", "directions=[smile]"),
+    "disentanglement": ("count=32", "codes=4", "directions=[smile]", "strengths=[2]"),
     "flow_edits": ("count=640", "faces=1", "steps=5", "strengths=[1]"),
     "film": ("count=2", "times=[0, 0.5]"),
     "ganspace": ("components=[0]", "strengths=[2]", "at_layer=20"),
