@@ -54,10 +54,24 @@ def test_a_step_of_sigma_moves_the_label_by_one_deviation() -> None:
     assert float(scores.std()) == pytest.approx(1, abs=0.02)
 
 
-def test_shuffled_labels_are_read_no_better_than_by_chance() -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_shuffled_labels_are_read_no_better_than_by_chance(method: Method) -> None:
     codes, labels, _ = planted(2000, 16)
     order = torch.randperm(2000, generator=torch.Generator().manual_seed(1))
-    assert fit_readout(codes, labels[order], "regression").accuracy == pytest.approx(0.5, abs=0.1)
+    assert fit_readout(codes, labels[order], method).accuracy == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_more_labels_are_read_better(method: Method) -> None:
+    codes, labels, _ = planted(15_000, 64)
+    fresh, truth = codes[10_000:].double(), labels[10_000:].double()
+    told = []
+    for count in (60, 600, 10_000):
+        found = fit_readout(codes[:count], labels[:count], method, held_out=0.05)
+        above = fresh @ found.direction > found.offset
+        told.append(float((above == (truth > labels[:count].mean())).double().mean()))
+    assert told == sorted(told)
+    assert told[-1] > told[0] + 0.05
 
 
 def test_readers_and_held_labels_see_through_a_correlated_attribute() -> None:
@@ -100,7 +114,8 @@ def test_constant_labels_and_few_codes_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("items", "width", "least"), [(200, 32, 0.93), (2000, 32, 0.98), (2000, 512, 0.85)]
+    ("items", "width", "least"),
+    [(200, 32, 0.93), (2000, 32, 0.98), (2000, 512, 0.85), (10_000, 512, 0.97)],
 )
 def test_logistic_finds_the_axis_as_well_as_the_numbers_of_codes_allow(
     items: int, width: int, least: float

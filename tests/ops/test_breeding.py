@@ -52,6 +52,27 @@ def test_genes_add_up_and_undo_each_other(model: Network, w: Latent, gene: str) 
     torch.testing.assert_close(back.data, plain.data, atol=1e-5, rtol=0)
 
 
+def test_two_genes_commute(model: Network, w: Latent, gene: str, tmp_path: Path) -> None:
+    a, b = pair(w)
+    data = torch.nn.functional.normalize(torch.arange(16.0) - 5, dim=0)
+    path = tmp_path / "other.safetensors"
+    save_direction(StoredDirection(data, 0.4, 0.1, "other", "w", model.family), path)
+    other = str(path)
+    both = [
+        crossbreed(a, b, model, genes=list(genes), strength=list(amounts)).latent.data
+        for genes, amounts in (((gene, other), (2.0, -1.0)), ((other, gene), (-1.0, 2.0)))
+    ]
+    torch.testing.assert_close(*both, atol=1e-5, rtol=0)
+    plain = crossbreed(a, b, model).latent
+    ends = []
+    for steps in (((gene, 2.0), (other, -1.0)), ((other, -1.0), (gene, 2.0))):
+        bred = plain
+        for name, amount in steps:
+            bred = crossbreed(bred, bred, model, genes=[name], strength=amount).latent
+        ends.append(bred.data)
+    torch.testing.assert_close(*ends, atol=1e-5, rtol=0)
+
+
 def test_children_differ_by_number_and_come_again_by_seed(model: Network, w: Latent) -> None:
     a, b = pair(w)
     drawn = [

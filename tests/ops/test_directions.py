@@ -10,7 +10,9 @@ import torch
 from engine.codecs import decode, encode
 from engine.errors import OpError
 from engine.values import Direction, Image, Latent, Network, Scalar, split
+from models import describe
 from models.directions import StoredDirection, save_direction
+from ops.codes import sample_codes
 from ops.dependencies import measure_identity
 from ops.directions import edit, score_attributes
 from ops.learning import learn_direction
@@ -176,3 +178,22 @@ def test_a_limit_that_says_nothing_is_refused(
 ) -> None:
     with pytest.raises(OpError, match=message):
         edit(w, model, direction=planted(model, tmp_path, 0, "a"), limit=limit)
+
+
+@pytest.mark.parametrize("name", ["smile", "hair_lightness", "age"])
+def test_a_direction_that_ships_moves_its_score_both_ways(name: str) -> None:
+    info = describe("portraits-128")
+    people = Network("people", info.path, info.digest, info.digest, info.resolution, info.num_rows)
+    path = str(Path(info.path).parent / "directions" / f"{name}.safetensors")
+    codes = sample_codes(Scalar(tuple(range(6))), people, seed=31)
+
+    def read(strength: float) -> torch.Tensor:
+        moved = edit(codes, people, direction=path, strength=strength).latent
+        scores = score_attributes(synthesize(moved, people), people)
+        return scores.data[:, scores.names.index(name)]
+
+    told = torch.stack([read(step / 2) for step in range(-4, 5)], 1)
+    assert (told[:, 0] < told[:, 4]).all()
+    assert (told[:, 4] < told[:, -1]).all()
+    # It never falls; at the ends of its range a reading may stand still.
+    assert float((told.diff(dim=1) >= 0).double().mean()) >= 0.9
