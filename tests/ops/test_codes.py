@@ -149,6 +149,16 @@ def test_interpolation_by_hand_and_at_its_ends(model: Network, w: Latent) -> Non
         assert torch.equal(interpolate(a, b, t=1.0, curve=curve).data, b.data)  # type: ignore[arg-type]
 
 
+def test_the_way_between_styles_is_the_style_of_the_way_in_w_plus(
+    model: Network, w: Latent
+) -> None:
+    a, b = wide(take(w, 0, 2)), wide(take(w, 2, 4))
+    by_style = interpolate(to_style(a, model), to_style(b, model), t=0.3)
+    assert by_style.space == "style"
+    expected = to_style(interpolate(a, b, t=0.3), model)
+    assert torch.allclose(by_style.data, expected.data, atol=1e-5)
+
+
 def test_w_meets_w_plus_and_nothing_else(model: Network, w: Latent) -> None:
     assert interpolate(w, wide(w), t=0.5).space == "w_plus"
     with pytest.raises(ShapeError, match="different spaces: style, w"):

@@ -1,6 +1,7 @@
 """Components as directions: found, numbered, saved, and followed exactly."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from engine.codecs import encode
 from engine.errors import OpError
 from engine.values import Direction, Latent, Network, Scalar, split, stack, take
 from models.components import code_components
+from models.direction_library import Wish, open_library, take_in
 from models.stylegan2 import Generator
 from ops.codes import sample_codes, to_style
 from ops.components import find_components, follow_direction
@@ -89,6 +91,30 @@ def test_saved_component_edits_as_it_does_in_the_workflow(
     by_file = edit(w, model, direction=str(path), strength=-1.0)
     by_wire = follow_direction(w, stacked(direction, 5), model, strength=-1.0)
     assert torch.equal(getattr(by_file, "latent", by_file).data, by_wire.data)
+
+
+def test_a_component_enters_the_library_with_all_that_is_known_of_it(
+    model: Network, tmp_path: Path
+) -> None:
+    (tmp_path / "model").mkdir()
+    copy = shutil.copy(model.path, tmp_path / "model")
+    direction = find_components(model, component=1, count=600, rows=[2, 3]).direction
+    path = tmp_path / "component.safetensors"
+    path.write_bytes(encode(direction))
+    library = open_library(str(copy))
+    take_in(library, path, Wish(name="second", licence="CC0-1.0"))
+    kept = library.get("second")
+    card = json.loads(kept.card)
+    told = {name: card[name] for name in ("method", "component", "model", "codes", "licence")}
+    assert told == {
+        "method": "components",
+        "component": 1,
+        "model": "tiny",
+        "codes": 600,
+        "licence": "CC0-1.0",
+    }
+    assert (kept.family, kept.rows) == (model.family, (2, 3))
+    assert kept.sigma == float(direction.sigma)
 
 
 @pytest.mark.parametrize("space", ["w", "w_plus", "style"])
