@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import RunError, UsageError
-from engine.greeting import code_digest, complaints, terms
+from engine.greeting import Terms, code_digest, complaints, terms
 from engine.local import GPU, cpu_count, gpu_numbers, helpers, open_local, restore
 from engine.profiles import ClusterSpec
 from engine.remote import open_hired
 from engine.segments import Pool
+from engine.task import pack
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -35,7 +36,8 @@ class Workers:
     """Where chunks run. Futures are Dask's or concurrent's: both have done-callbacks and results.
 
     `guard`: a worker is a process that may be ended without asking. `slots` counts them now.
-    `code`: the digest of the code that workers must run, for they may come and go.
+    `code`: the digest of the code that workers must run, for they may come and go; `fit`: what else
+        is asked of them (Terms, packed).
     `roster`: the workers there are now, by address, and the kind of each: "gpu" or "cpu" where
         there are both (chunks go to their own kind only), else "".
     """
@@ -44,6 +46,7 @@ class Workers:
     slots: Callable[[], int]
     guard: bool = True
     code: str = ""
+    fit: bytes = b""
     roster: Callable[[], Mapping[str, Pool]] = lambda: {"": ""}
 
     def send(self, address: str, *task: Any) -> Any:
@@ -77,11 +80,11 @@ def open_workers(
             yield Workers(pool.submit, lambda: 1, guard=False)
         return
     with open_cluster(spec, run_dir) as client:
+        code, fit = "", b""
         if spec.elsewhere:
-            _greet(client, spec, shared, files)
-        code = code_digest() if spec.elsewhere else ""
+            code, fit = code_digest(), pack(_greet(client, spec, shared, files))
         submit, roster = partial(client.submit, pure=False), _Roster(client)
-        yield Workers(submit, lambda: len(roster()), code=code, roster=roster)
+        yield Workers(submit, lambda: len(roster()), code=code, fit=fit, roster=roster)
 
 
 class _Roster:
@@ -202,8 +205,8 @@ def _check_threads(client: "Client", name: str) -> None:
 
 def _greet(
     client: "Client", spec: ClusterSpec, folders: Sequence[Path], files: Sequence[Path]
-) -> None:
-    """Refuse workers that lack something, before the first item.
+) -> Terms:
+    """Refuse workers that lack something, before the first item; give what to ask of later ones.
 
     Raises: RunError.
     """
@@ -228,6 +231,9 @@ def _greet(
             raise RunError(f"{spec.name}: {worker} lacks this program ({answer!r})")
         if answer:
             raise RunError(f"{spec.name}: {worker} {'; '.join(answer)}")
+    # Files that lie in the folders by now: a disk of one's own under the same path lacks them.
+    there = [folder / name for folder in folders for name in ("format", "workflow.yaml")]
+    return terms((), [*files, *there], gpu=bool(spec.gpus) and not any(has_gpu.values()))
 
 
 def _has_left(client: "Client", worker: str) -> bool:

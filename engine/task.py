@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from engine.errors import RunError
-from engine.greeting import code_digest
+from engine.greeting import code_digest, complaints
 from engine.jobs import Program
 from engine.worker import run_chunk
 
@@ -16,16 +16,22 @@ from engine.worker import run_chunk
 MEMORY_VARIABLE = "LATENTLOOM_MEMORY_BYTES"
 
 
-def run_packed(program: bytes, chunk: bytes, guard: bool, code: str = "") -> bytes:
+def run_packed(
+    program: bytes, chunk: bytes, guard: bool, code: str = "", fit: bytes = b""
+) -> bytes:
     """Run a packed chunk on a worker; programs are unpacked once per process.
 
-    Raises: RunError when this process runs other code than the driver's, whose digest is `code`.
+    Raises: RunError when this process runs other code than the driver's, whose digest is `code`, or
+    lacks something else that is asked of it: whoever joins late was not greeted.
     """
+    who = f"a worker on {socket.gethostname()} joined"
     if code and code != code_digest():
         raise RunError(
-            f"a worker on {socket.gethostname()} joined with other code ({code_digest()[:8]}, the "
-            f"driver {code[:8]}): install the same version of this program on all machines"
+            f"{who} with other code ({code_digest()[:8]}, the driver {code[:8]}): "
+            "install the same version of this program on all machines"
         )
+    if fit and (lacking := _lacking(fit)):
+        raise RunError(f"{who} and {'; '.join(lacking)}")
     if guard:
         limit_memory()
     return pack(run_chunk(_program(program), unpack(chunk), guard=guard))
@@ -39,6 +45,12 @@ def pack(data: object) -> bytes:
 def unpack(data: bytes) -> Any:
     """Read what `pack` wrote; only ever bytes of our own driver or worker."""
     return pickle.loads(zlib.decompress(data))  # noqa: S301
+
+
+@lru_cache(maxsize=4)
+def _lacking(fit: bytes) -> tuple[str, ...]:
+    """In what this process falls short of packed terms; looked at once."""
+    return tuple(complaints(unpack(fit)))
 
 
 @lru_cache(maxsize=4)

@@ -78,6 +78,19 @@ def test_who_joins_later_with_other_code_is_refused(tmp_path: Path) -> None:
         run_packed(program, chunk, False, "0" * 64)
 
 
+def test_who_joins_later_and_lacks_something_is_refused(tmp_path: Path) -> None:
+    program = pack(Program({}, str(tmp_path), str(tmp_path / "run"), str(tmp_path)))
+    chunk, code = pack(Chunk("c1", "s", (), ())), code_digest()
+    asked = wanted(files=(Path(__file__),))
+    run_packed(program, chunk, False, code, pack(asked))
+    other = replace(asked, versions={**asked.versions, "torch": "1.0"})
+    with pytest.raises(RunError, match=r"joined and has torch .*, the driver 1\.0"):
+        run_packed(program, chunk, False, code, pack(other))
+    weights = str(tmp_path / "w.pt")
+    with pytest.raises(RunError, match=f"joined and cannot read {weights}: No such file"):
+        run_packed(program, chunk, False, code, pack(replace(asked, files={weights: 4})))
+
+
 def test_the_weights_and_a_photo_are_needed_by_workers() -> None:
     graph = load_graph(ROOT / "workflows" / "quickstart.yaml", surroundings(build_ops()))
     weights, photo = files_needed(graph, [str(ROOT / "zzz.jpg"), ""])
