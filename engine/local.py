@@ -37,6 +37,8 @@ GPU = "GPU"
 STAND_INS_VARIABLE = "LATENTLOOM_GPU_STAND_INS"
 #: CPU workers beside each GPU worker, where there are CPUs for them.
 HELPERS = 4
+#: Seconds that workers may take to start.
+START_S = 120.0
 #: When a run breaks off, seconds that a worker has to end by itself.
 GRACE_S = 0.5
 
@@ -150,7 +152,12 @@ def open_local(spec: ClusterSpec, scratch: Path) -> Iterator["Client"]:
         client = stack.enter_context(
             Client(cluster, set_as_default=False)  # type: ignore[no-untyped-call]
         )
-        client.wait_for_workers(len(devices), timeout=120)
+        try:
+            client.wait_for_workers(len(devices), timeout=START_S)
+        except TimeoutError as error:
+            raise RunError(
+                f"the workers did not start within {START_S:g} s. See dask.log in the run folder"
+            ) from error
         yield client
 
 

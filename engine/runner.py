@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.aside import NOTHING, Aside, set_aside
-from engine.cluster import Workers, open_workers, planned_slots
+from engine.cluster import CUT_OFF, Workers, is_cut_off, open_workers, planned_slots
 from engine.compaction import compact
 from engine.console import Screen
 from engine.dag import Step
@@ -145,7 +145,7 @@ class _Run:
         except WorkflowError as error:
             problem = error
         except OSError as error:
-            problem = RunError(f"{error.filename} cannot be written: {error.strerror}")
+            problem = RunError(refusal(error))
         self.notes.beat()
         result = self._result(problem, time.monotonic() - began)
         self._finish(result)
@@ -298,6 +298,15 @@ def _refused(run_dir: Path, reasons: Collection[str]) -> dict[str, Record]:
         for row in rows
         if row.reason not in reasons
     }
+
+
+def refusal(error: OSError) -> str:
+    """What a disk or a network refused, in words."""
+    if is_cut_off(error):
+        return CUT_OFF
+    if error.filename is None:
+        return f"{type(error).__name__}: {error}"
+    return f"{error.filename} cannot be written: {error.strerror}"
 
 
 @contextmanager

@@ -14,11 +14,12 @@ from typing import Any
 
 import psutil
 import pytest
+from distributed.comm import CommClosedError
 
 from engine.errors import UsageError
 from engine.history import load_items, load_run
 from engine.provenance import read_provenance
-from engine.runner import RunResult
+from engine.runner import RunResult, refusal
 from run_workflow import plan, run
 
 ROOT = Path(__file__).parents[2]
@@ -490,3 +491,11 @@ def test_files_that_vanish_meanwhile_are_told(tmp_path: Path) -> None:
     assert process.returncode == 1
     assert "1 output of this run disappeared" in errors
     assert command.finish()[0] == 0
+
+
+def test_what_refuses_is_named_whether_a_disk_or_a_network() -> None:
+    assert (
+        refusal(OSError(28, "No space left", "/out/a")) == "/out/a cannot be written: No space left"
+    )
+    assert refusal(TimeoutError("no answer in 30 s")) == "TimeoutError: no answer in 30 s"
+    assert "the connection to the Dask scheduler is lost" in refusal(CommClosedError("gone"))
