@@ -178,8 +178,9 @@ class Index:
     @healing
     def absorb(self) -> int:
         """Learn the packs that other runs wrote and forget those they removed; tell how many."""
-        there = {name: (size, when) for name, size, when in list_packs(self.root)}
+        # In this order: what another run adds while the folder is listed is not gone.
         known = {name for (name,) in self._db.execute("SELECT name FROM packs")}
+        there = {name: (size, when) for name, size, when in list_packs(self.root)}
         gone = known - there.keys()
         new = sorted(there.keys() - known, key=lambda name: there[name][1])
         with transaction(self._db):

@@ -73,6 +73,22 @@ def test_packs_of_other_runs_are_absorbed_and_removed_ones_forgotten(tmp_path: P
         assert index.lookup(["a"]) == {"a": replace(record, pack="")}, "identity stays"
 
 
+def test_what_another_run_adds_while_packs_are_listed_is_not_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Index(tmp_path) as index, Index(tmp_path) as other:
+        index.add(put(tmp_path, "a"))
+
+        def listed(root: Path) -> list[tuple[str, int, float]]:
+            found = list(store.list_packs(root))
+            other.add(put(tmp_path, "b"))
+            return found
+
+        monkeypatch.setattr("engine.index.list_packs", listed)
+        index.absorb()
+        assert all(record.pack for record in index.lookup(["a", "b"]).values())
+
+
 def test_a_payload_is_not_lost_to_news_without_one(tmp_path: Path) -> None:
     with Index(tmp_path) as index:
         (record,) = put(tmp_path, "a")
