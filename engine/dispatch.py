@@ -36,8 +36,9 @@ HASH_SLICE = 32
 TICK_S = 0.2
 #: Seconds that fetching a result may take before it is asked whether its worker is still there.
 RESULT_S = 2.0
-#: What a run bears: deaths that no hands explain, seconds without workers, and without a move.
-MOST_DEATHS, NO_WORKERS_S, STUCK_S = 12, 300.0, 20.0
+#: What a run bears: deaths that no hands explain, for which a chunk that ends well makes up by so
+#: much; seconds without workers, and without a move.
+MOST_DEATHS, FORGIVEN, NO_WORKERS_S, STUCK_S = 12, 0.05, 300.0, 20.0
 
 Digest: TypeAlias = str | Blocked
 Unread: TypeAlias = tuple[str, int, SourceItem]  # source, index, item
@@ -95,7 +96,7 @@ class Dispatch:
         self._places = Places()
         self._stragglers = Stragglers(program.run_dir)
         self._serial = itertools.count()
-        self._deaths = 0
+        self._deaths = 0.0  # between items
         self._without_workers: float | None = None
         self._drained = False
         self._stuck = 0.0  # since when nothing moves
@@ -175,7 +176,7 @@ class Dispatch:
             warm, elsewhere = self._places.warm(address), self._places.elsewhere(address)
             chunk = self.board.next_chunk(self._tell, Asks(kind, warm, elsewhere))
             if chunk is not None:
-                bound = bool(kind) or self.board.many_models
+                bound = self.board.pools or self.board.many_models
                 self._places.sent(chunk, address, bound=bound)
                 self._start(chunk, partial(workers.send, address if bound else ""), workers)
                 return True
@@ -184,8 +185,8 @@ class Dispatch:
 
     def _start(self, chunk: Chunk, send: Callable[..., Any], workers: Workers) -> None:
         self._flight.chunks[chunk.id] = chunk
-        future = send(run_packed, self._packed, pack(chunk), workers.guard, workers.code)
-        self._flight.futures[chunk.id] = future
+        task = (run_packed, self._packed, pack(chunk), workers.guard, workers.code, workers.fit)
+        self._flight.futures[chunk.id] = future = send(*task)
         future.add_done_callback(lambda f: self._done.put((chunk.id, f)))
 
     def _level(self, roster: Mapping[str, Pool]) -> None:
@@ -250,6 +251,7 @@ class Dispatch:
         packed, error = self._ended(future, worker)
         if error is None:
             result: ChunkResult = unpack(packed)
+            self._deaths = max(0.0, self._deaths - FORGIVEN)
             forget(self.program.run_dir, chunk.id)
             self._accept(chunk, own_part(result, chunk))
         elif has_died(error) or isinstance(error, BegunBeforeError | _LostResultError):
@@ -353,10 +355,8 @@ class Dispatch:
 
     def _lacks_workers(self) -> bool:
         """Whether nobody is there for some of the work."""
-        if self._workers is None:
-            return False
-        kinds = set(self._workers.roster().values())
-        return not kinds or kinds == {"cpu"}
+        kinds = {""} if self._workers is None else set(self._workers.roster().values())
+        return not kinds or (kinds == {"cpu"} and self.board.wants_gpu)
 
     def _look_for_workers(self) -> None:
         """Give up when a cluster has had no worker for minutes."""

@@ -147,10 +147,14 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """An input that the store no longer has; the driver plans its producer again."""
+    """An input that the store no longer has; the driver plans its producer again.
+
+    `pack`: where it was looked for, if it was anywhere.
+    """
 
     item: ItemId
     key: str
+    pack: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,11 @@ class Lane:
     size: Size
     ready: deque[Home] = field(default_factory=deque)
 
+    @property
+    def left(self) -> int:
+        """Homes that are in no chunk yet."""
+        return len(self.ready) + len(self.waiting)
+
 
 @dataclass(frozen=True, slots=True)
 class Asks:
@@ -66,6 +71,10 @@ class Asks:
     pool: Pool = ""
     warm: frozenset[str] = frozenset()
     elsewhere: frozenset[str] = frozenset()
+
+    def may_do(self, lane: Lane) -> bool:
+        """Whether the work of a lane is for this kind of worker; that of no kind is for all."""
+        return not self.pool or lane.segment.pool in ("", self.pool)
 
     def leaves(self, lane: Lane) -> bool:
         """Whether the work of a lane had better be left to others, as long as it is little."""

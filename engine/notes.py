@@ -53,8 +53,11 @@ class Notes:
 
     def absorb(self, _chunk: Chunk, result: ChunkResult) -> None:
         """Remember what a chunk stored and wrote."""
-        self.meter.count(result)
-        self._costs.count(result)
+        if result.worker:  # what is read off packs, its worker tells later, or never
+            self.meter.count(result)
+            self._costs.count(result)
+        if result.lost:
+            self.session.index.absorb()  # another run may have merged these packs
         records = [o.record for o in result.outcomes if o.record is not None]
         if records:
             self.session.index.add(records)

@@ -14,7 +14,7 @@ from engine.errors import Reason
 from engine.examine import Blocked
 from engine.glance import Questions, Terms
 from engine.items import Items
-from engine.jobs import Chunk, ChunkResult, FromItem, ItemId, Job, Lost, Outcome
+from engine.jobs import Chunk, ChunkResult, Export, FromItem, ItemId, Job, Lost, Outcome
 from engine.lanes import ANYBODY, Asks, Lane, Waiting
 from engine.listing import Contents
 from engine.readiness import Readiness
@@ -37,12 +37,7 @@ DEFAULTS = Terms()
 class Board:
     """Everything a run still has to do. See Terms for the ways to plan."""
 
-    def __init__(
-        self,
-        items: Items,
-        ask: Questions,
-        terms: Terms = DEFAULTS,
-    ) -> None:
+    def __init__(self, items: Items, ask: Questions, terms: Terms = DEFAULTS) -> None:
         self.items = items
         self.graph: Graph = items.graph
         self.states = States(items, telling=not terms.forecast)
@@ -53,6 +48,8 @@ class Board:
         self.looks = 0
         self._flying: dict[str, Chunk] = {}
         self._writes = Writes()
+        #: Packs with what was lost and made again: losing it twice, a run might never end.
+        self._regained: set[str] = set()
         self._serial = 0
         small_first = sorted(items.listings.items(), key=lambda pair: len(pair[1]))
         self._digests: dict[str, Contents[Blocked]] = {n: Contents(of) for n, of in small_first}
@@ -118,7 +115,7 @@ class Board:
 
     def _lanes_for(self, asks: Asks, tell: Callable[[], object]) -> list[Lane]:
         """The segments that a worker may work on, in the order in which it should."""
-        lanes = [lane for lane in self._order if asks.pool in ("", lane.segment.pool)]
+        lanes = [lane for lane in self._order if asks.may_do(lane)]
         if asks.pool == "cpu":  # as long as GPUs have enough to do, nothing more is prepared
             fed = [lane for lane in self._lanes if self._is_fed(lane, tell)]
             top = max((lane.segment.level for lane in fed), default=0)
@@ -144,8 +141,13 @@ class Board:
 
     @property
     def pools(self) -> bool:
-        """Whether some work is for workers with a GPU, and some for others."""
-        return self._terms.pools
+        """Whether some work is for workers with a GPU only."""
+        return any(lane.segment.pool == "gpu" for lane in self._lanes)
+
+    @property
+    def wants_gpu(self) -> bool:
+        """Whether some of it is left that no worker has."""
+        return any(lane.left and lane.segment.pool == "gpu" for lane in self._lanes)
 
     @property
     def many_models(self) -> bool:
@@ -160,12 +162,11 @@ class Board:
     @property
     def finished(self) -> bool:
         """Whether everything is settled and nothing is in flight or waiting to be written."""
-        waiting = any(lane.ready or lane.waiting for lane in self._lanes)
-        return not self._flying and not self._writes and not waiting
+        return not (self._flying or self._writes or any(lane.left for lane in self._lanes))
 
     def left(self) -> str:
         """What waits, segment by segment: homes prepared and homes to be looked at."""
-        lanes = [lane for lane in self._lanes if lane.ready or lane.waiting]
+        lanes = [lane for lane in self._lanes if lane.left]
         told = [f"{lane.segment.name} {len(lane.ready)}+{len(lane.waiting)}" for lane in lanes]
         return ", ".join([*told, *(["files"] if self._writes else [])])
 
@@ -220,8 +221,7 @@ class Board:
 
     def _chunk(self, lane: Lane) -> Chunk | None:
         """Take as many prepared homes as make one chunk; None when they only have files."""
-        left = len(lane.ready) + len(lane.waiting)
-        share = max(lane.size.least, -(-left // self._terms.slots))
+        share = max(lane.size.least, -(-lane.left // self._terms.slots))
         most = max(1, min(lane.size.homes, share))
         homes = [lane.ready.popleft()]
         while lane.ready and len(homes) < most and not (homes[0].alone or lane.ready[0].alone):
@@ -266,13 +266,17 @@ class Board:
         for lost in result.lost:
             self.lose(lost)
         self._reopen_rest(chunk.jobs)
+        if result.lost:  # a file may be of a value that another step made
+            self._wait_for(chunk.exports)
 
     def _settle(self, outcomes: Iterable[Outcome]) -> None:
         """Settle items that a worker tells of."""
         for outcome in outcomes:
             self.surveyor.alone.discard(outcome.item)
-            if outcome.status == "done":
-                self.surveyor.gone.discard(outcome.key)
+            if outcome.status == "done" and outcome.key in self.surveyor.gone:
+                self.surveyor.gone.remove(outcome.key)
+                if outcome.record is not None:
+                    self._regained.add(outcome.record.pack)
             elif self.graph.steps[outcome.item[0]].coalesce:  # it stood for a photo that is none
                 self.states.reopen(outcome.item)
             self.states.settle(outcome)
@@ -282,13 +286,14 @@ class Board:
 
         `known` is what it has done so far. None when it has nothing else left to do.
         """
+        self._settle(known.outcomes)
+        self._writes.release(chunk.id, self.surveyor.records, over=False)
         lane = self._lane(chunk.segment)
         kept = {self._home(lane, item) for item in held}
         done = {outcome.item for outcome in known.outcomes}
         others = [job for job in chunk.jobs if self._home(lane, job.id) not in kept]
         if all(job.id in done for job in others):
             return None
-        self._settle(known.outcomes)
         left = replace(
             chunk,
             jobs=tuple(job for job in chunk.jobs if self._home(lane, job.id) in kept),
@@ -299,13 +304,14 @@ class Board:
         self._flying[chunk.id] = left
         lane.size.halve()
         self._reopen_rest(others)
-        for export in chunk.exports:
-            if self._home(lane, export.item) not in kept:
-                self._wait(export.item)
+        self._wait_for(e for e in chunk.exports if self._home(lane, e.item) not in kept)
         return left
 
     def lose(self, lost: Lost) -> None:
-        """Plan an item again whose payload turned out to be gone."""
+        """Plan an item again whose payload turned out to be gone; another run may have moved it."""
+        known = self._ask.records({lost.key}).get(lost.key) if lost.pack else None
+        if known is not None and known.pack not in ("", lost.pack):
+            return
         self.surveyor.gone.add(lost.key)
         self._reopen(lost.item)
 
@@ -315,8 +321,7 @@ class Board:
         self._writes.forget(chunk.id)
         self.surveyor.alone.update(alone)
         self._reopen_rest(chunk.jobs)
-        for export in chunk.exports:
-            self._wait(export.item)
+        self._wait_for(chunk.exports)
 
     def retry(self, item: ItemId, *, alone: bool = False) -> None:
         """Plan one item that failed in passing again."""
@@ -344,6 +349,11 @@ class Board:
         self.states.reopen(item)
         self._wait(item)
 
+    def _wait_for(self, exports: Iterable[Export]) -> None:
+        """Survey the homes of some files again, which may have been written or not."""
+        for export in exports:
+            self._wait(export.item)
+
     def _wait(self, item: ItemId) -> None:
         lane = self._lane(self._plan.segment_of[item[0]])
         lane.waiting.put_back(self._home(lane, item))
@@ -354,11 +364,11 @@ class Board:
         return self.items.spaces[item[0]].place(item[1])[axis] if axis else 0
 
     def needed(self) -> set[str]:
-        """The packs that chunks in flight read."""
+        """The packs that chunks in flight read, and those that would be lost a second time."""
         inputs = (i for c in self._flying.values() for job in c.jobs for i in job.inputs())
         written = chain(self._writes, *(c.exports for c in self._flying.values()))
         exported = (export.source for export in written)
-        return {
+        return self._regained | {
             origin.record.pack
             for origin in chain(inputs, exported)
             if isinstance(origin, FromItem) and origin.record is not None

@@ -26,9 +26,9 @@ class Stragglers:
         self._seen: dict[str, tuple[int, float]] = {}  # bytes of a journal, and since when
         self._looked = 0.0
 
-    def among(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    def among(self, chunks: Iterable[Chunk], now: float | None = None) -> Iterator[Chunk]:
         """Yield those that are held up, and have more to do than one home."""
-        now = time.monotonic()
+        now = time.monotonic() if now is None else now
         if now - self._looked < LOOK_EVERY_S:
             return
         self._looked = now
@@ -40,6 +40,7 @@ class Stragglers:
             was, since = before.get(chunk.id, (-1, now))
             self._seen[chunk.id] = (size, since if size == was else now)
             if size and now - self._seen[chunk.id][1] > SLOW_S:
+                self._seen[chunk.id] = (size, now)  # and again when it takes as long once more
                 yield chunk
 
 

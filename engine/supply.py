@@ -9,7 +9,7 @@ from pathlib import Path
 from engine.calling import Ports, model_network
 from engine.codecs import decode
 from engine.dag import ModelInfo, Step
-from engine.jobs import Chunk, FromItem, FromPhoto, FromScalar, Input, ItemId, Job, Program
+from engine.jobs import Chunk, FromItem, FromPhoto, FromScalar, Input, ItemId, Job, Lost, Program
 from engine.records import Record
 from engine.store import read_port
 from engine.values import Image, Network, Scalar, ScalarItem, Value
@@ -22,10 +22,9 @@ DEVICE_VARIABLE = "LATENTLOOM_DEVICE"
 class PayloadGoneError(Exception):
     """The store no longer has a value that its index promised."""
 
-    def __init__(self, item: ItemId, key: str) -> None:
+    def __init__(self, item: ItemId, key: str, pack: str = "") -> None:
         super().__init__(f"{item[0]} {item[1]}: {key}")
-        self.item = item
-        self.key = key
+        self.lost = Lost(item, key, pack)
 
 
 def within(inputs: Iterable[Input]) -> Iterator[ItemId]:
@@ -107,7 +106,7 @@ class Supply:
             return Scalar((record.scalars[source.port],))
         payload = read_port(self._root, record, source.port)
         if payload is None:
-            raise PayloadGoneError(source.item, record.key)
+            raise PayloadGoneError(source.item, record.key, record.pack)
         return decode(payload)
 
     def photo(self, source: FromPhoto, least_px: int = 0) -> Image | None:

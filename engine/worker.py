@@ -173,7 +173,7 @@ class _Walk:
             }
             networks = self.supply.networks(job, step)
         except PayloadGoneError as gone:
-            self.lost.append(Lost(gone.item, gone.key))
+            self.lost.append(gone.lost)
             self._fates[job.id] = "lost"
             return None
         except Exception as error:  # noqa: BLE001  (a decoder may raise anything)
@@ -203,6 +203,7 @@ class _Walk:
             self._attempt(step, mine, size)
         for loaded in batch:
             self.supply.release(loaded.job.inputs())
+        for loaded in mine:
             self._export(loaded.job.id)
         self.outbox.flush(due=True)
 
@@ -356,7 +357,7 @@ class _Walk:
             with self.hands.holding(export.item[0], [export.item[1]]):
                 value = self.supply.get(export.source)
         except PayloadGoneError as gone:
-            self.lost.append(Lost(gone.item, gone.key))
+            self.lost.append(gone.lost)
         except ItemError as error:
             self.outbox.refuse(export, error)
         else:

@@ -31,18 +31,23 @@ class Writes:
         self._ready.extend(export for export in exports if not _made_by_chunk(export))
         self._waiting[chunk] = tuple(export for export in exports if _made_by_chunk(export))
 
-    def release(self, chunk: str, records: Records) -> None:
-        """A chunk is over: its files can be written, as far as their values are stored now.
+    def release(self, chunk: str, records: Records, *, over: bool = True) -> None:
+        """Let those files of a chunk be written whose values are stored now.
 
-        The items of the others failed, or are planned again, and their files with them.
+        When it is over, the items of the others failed, or are planned again, and their files too.
         """
         waiting = self._waiting.pop(chunk, ())
         known = records([e.source.item for e in waiting if isinstance(e.source, FromItem)])
+        later = []
         for export in waiting:
             source = export.source
             record = known.get(source.item) if isinstance(source, FromItem) else None
             if isinstance(source, FromItem) and record is not None:
                 self._ready.append(replace(export, source=replace(source, record=record)))
+            else:
+                later.append(export)
+        if not over:
+            self._waiting[chunk] = tuple(later)
 
     def forget(self, chunk: str) -> None:
         """A chunk is planned again, and its files with it."""

@@ -1,9 +1,11 @@
 """The loop against real worker processes: crashes, hangs, kills, retries, interruptions."""
 
+import itertools
 import signal
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,8 @@ import pytest
 
 from engine.cluster import Workers, open_workers
 from engine.dag import Axis, Graph, Ref, Source, SourceItem, Step, Wire
-from engine.dispatch import Dispatch, Hooks
-from engine.errors import StoreError
+from engine.dispatch import MOST_DEATHS, Dispatch, Hooks
+from engine.errors import RunError, StoreError
 from engine.glance import Questions
 from engine.items import Items
 from engine.jobs import Chunk, ChunkResult, Outcome, Program
@@ -24,6 +26,8 @@ from engine.profiles import ClusterSpec
 from engine.records import Record
 from engine.signals import InterruptedRunError, Interrupts
 from engine.store import open_store
+from engine.stragglers import Stragglers
+from engine.task import unpack
 from engine.values import Scalar
 
 OPS = {spec.name: spec for spec in read_own_ops(Path(__file__).with_name("toy_ops.py"))}
@@ -247,6 +251,50 @@ def test_the_same_work_runs_in_this_process(tmp_path: Path) -> None:
         found = world.run(graph_of(step("a", "x", op="double")), range(5))
         assert statuses(found, "a") == ["done"] * 5
         assert found["a", 4].batch == 1
+
+
+class KilledWorker(Exception):  # noqa: N818  (what Dask calls it)
+    """A worker that is gone."""
+
+
+@pytest.mark.parametrize("every", [20, 2])
+def test_deaths_between_items_end_a_run_only_if_little_else_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int
+) -> None:
+    monkeypatch.setattr("engine.sizing.MOST_HOMES", 1)
+    count = itertools.count(1)
+    with inline(tmp_path) as world:
+        submit = world.workers.submit
+
+        def dying(function: Any, program: bytes, chunk: bytes, *more: Any) -> Any:
+            if next(count) % every:
+                return submit(function, program, chunk, *more)
+            journal = tmp_path / "run" / "hands" / f"{unpack(chunk).id}.jsonl"
+            journal.parent.mkdir(exist_ok=True)
+            journal.touch()  # begun, and nothing in hands
+            lost: Future[bytes] = Future()
+            lost.set_exception(KilledWorker())
+            return lost
+
+        world.workers = replace(world.workers, submit=dying)
+        graph = graph_of(step("a", "x", op="double"))
+        if every == 2:
+            with pytest.raises(RunError, match="keep dying between items"):
+                world.run(graph, range(300))
+        else:
+            assert statuses(world.run(graph, range(300)), "a") == ["done"] * 300
+            deaths = [name for name, _ in world.events].count("worker_died")
+            assert deaths > MOST_DEATHS
+
+
+def test_a_chunk_is_held_up_once_for_each_time_that_long(tmp_path: Path) -> None:
+    chunks = [Chunk(name, "0:x", (), (), home=(0, 1)) for name in ("slow", "waits")]
+    (tmp_path / "hands").mkdir()
+    (tmp_path / "hands" / "slow.jsonl").write_text("in hands")
+    watch = Stragglers(str(tmp_path))
+    told = [sorted(c.id for c in watch.among(chunks, now)) for now in range(100, 100 + 35)]
+    assert [now for now, names in enumerate(told) if names] == [11, 22, 33]
+    assert [names for names in told if names] == [["slow"]] * 3
 
 
 def test_workers_have_the_environment_that_glibc_reads_at_its_start(workers: Workers) -> None:

@@ -19,7 +19,7 @@ from engine.plan import Board
 from engine.records import Blob, Record
 from engine.registry import build_registry
 from engine.segments import Pool, pools_of
-from engine.values import Network, Scalar
+from engine.values import Network, Scalar, Scores
 
 
 @op(version=1)
@@ -34,7 +34,13 @@ def infer(value: Scalar, model: Network) -> Scalar:
     return value
 
 
-REGISTRY = build_registry([read_op(prepare), read_op(infer)])
+@op(version=1)
+def measure(value: Scalar, model: Network) -> Scores:
+    """Work with a network, whose results are written to files of their own."""
+    return Scores(value, ("x",))  # type: ignore[arg-type]
+
+
+REGISTRY = build_registry([read_op(prepare), read_op(infer), read_op(measure)])
 
 
 def graph_of(text: str) -> Graph:
@@ -50,7 +56,9 @@ def graph_of(text: str) -> Graph:
 class Cluster:
     """Workers that take as long as they like over a chunk, and never fail."""
 
-    def __init__(self, text: str, kinds: Mapping[str, Pool], **sources: int) -> None:
+    def __init__(
+        self, text: str, kinds: Mapping[str, Pool], *, asked: bool = True, **sources: int
+    ) -> None:
         self.kinds = dict(kinds)
         self.places = Places()
         self.queues: dict[str, deque[Chunk]] = {name: deque() for name in kinds}
@@ -64,7 +72,7 @@ class Cluster:
             records=lambda keys: {k: self.store[k] for k in keys if k in self.store},
             current=lambda *_: False,
         )
-        pools = len(set(kinds.values())) > 1
+        pools = asked and len(set(kinds.values())) > 1
         terms = Terms(slots=len(kinds), pools=pools)
         self.board = Board(Items(graph_of(text), listings), ask, terms)
         for lane in self.board._lanes:
@@ -246,3 +254,63 @@ def test_a_workflow_without_work_for_gpus_uses_all_workers(device: str) -> None:
     text = POOLS.replace("model: A", f"{device}model: A") if device else POOLS
     graph = graph_of(text.replace(", device: cpu}", "}") if device else text)
     assert ("gpu" in pools_of(graph).values()) is not bool(device)
+
+
+PLAIN = """
+sources: {x: {values: [0]}}
+steps:
+  a: {op: prepare, in: {value: x}}
+  b: {op: prepare, in: {value: a}}
+outputs: []
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"), [(PLAIN, True), (POOLS, False)], ids=["no network", "no GPU asked for"]
+)
+def test_where_nothing_is_for_gpus_workers_of_both_kinds_do_everything(
+    text: str, asked: bool
+) -> None:
+    cluster = Cluster(text, KINDS, asked=asked, x=30)
+    assert not cluster.board.pools
+    assert not cluster.board.wants_gpu
+    cluster.run()
+    assert all(cluster.did.values())
+
+
+def test_gpus_are_wanted_as_long_as_something_is_left_for_them() -> None:
+    cluster = Cluster(POOLS, KINDS, x=4)
+    assert cluster.board.pools
+    assert cluster.board.wants_gpu
+    cluster.run()
+    assert not cluster.board.wants_gpu
+
+
+def test_files_of_a_gpus_chunk_need_not_wait_for_its_slowest_item() -> None:
+    text = """
+models: {A: a}
+sources: {x: {values: [0]}}
+steps: {a: {op: measure, in: {value: x}, model: A}}
+outputs: [{from: a, to: "{x.value}.safetensors"}]
+"""
+    cluster = Cluster(text, KINDS, x=12)
+    cluster.board._lanes[0].size.homes = 3
+    chunk = cluster.board.next_chunk(asks=Asks("gpu"))
+    assert chunk is not None
+    assert len(chunk.home) == 3
+    outcomes = []
+    for job in chunk.jobs:
+        record = Record(job.key, ports={"scores": Blob(0, 1, "")}, pack="p")
+        cluster.store[job.key] = record
+        outcomes.append(Outcome(job.id, "done", job.key, record))
+    slow, *fast = outcomes
+    known = ChunkResult(chunk.id, tuple(fast), ())
+    assert cluster.board.split(chunk, {slow.item}, known) is None
+    files = cluster.board.next_chunk(asks=Asks("cpu"))
+    assert files is not None
+    assert [export.item for export in files.exports] == [outcome.item for outcome in fast]
+    cluster.board.settle(ChunkResult(files.id, (), ()))
+    cluster.board.settle(ChunkResult(chunk.id, tuple(outcomes), ()))
+    last = cluster.board.next_chunk(asks=Asks("cpu"))
+    assert last is not None
+    assert [export.item for export in last.exports] == [slow.item]

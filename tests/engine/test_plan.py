@@ -141,8 +141,9 @@ class World:
                 outcomes.append(Outcome(job.id, "quarantined", job.key, None, "op_error", "no"))
                 continue
             kept = job.step in chunk.stored
-            ports = {"value": Blob(0, 1, "")} if kept else {}
-            record = Record(job.key, ports=ports, pack="p" if kept else "")
+            declared = self.graph.steps[job.step].op.ports if kept else ()
+            ports = {port.name: Blob(0, 1, "") for port in declared}
+            record = Record(job.key, ports=ports, pack=job.key if kept else "")
             self.store[job.key] = record
             outcomes.append(Outcome(job.id, "done", job.key, record))
         for export in chunk.exports:
@@ -522,6 +523,25 @@ def test_a_chunk_can_be_left_one_home_and_its_others_run_elsewhere() -> None:
     assert len(settled) == len(set(settled)) == 3 + 6 + 2
 
 
+def test_what_a_held_up_chunk_has_done_is_known_even_if_nothing_of_it_is_left() -> None:
+    world = World(CHAIN, x=[1, 2])
+    board = world.board()
+    chunk = board.next_chunk()
+    assert chunk is not None
+    whole = world.work(chunk)
+    slow = {("a", 0), ("b", 0), ("b", 1)}
+    known = replace(whole, outcomes=tuple(o for o in whole.outcomes if o.item not in slow))
+    assert board.split(chunk, {("b", 0)}, known) is None
+    assert all(board.states.settled(("b", number)) for number in (2, 3))
+    assert board.next_chunk() is None
+    board.settle(whole)
+    while (chunk := board.next_chunk()) is not None:
+        board.settle(world.work(chunk))
+    assert board.finished
+    settled = [outcome.item for outcome in board.news()]
+    assert len(settled) == len(set(settled))
+
+
 @pytest.mark.parametrize(("numerics", "homes"), [("cpu-float32", 2), ("cuda-float32", 8)])
 def test_a_chunk_fills_a_call_of_fixed_size(numerics: str, homes: int) -> None:
     text = """
@@ -572,3 +592,51 @@ def test_what_is_planned_again_comes_before_what_was_not_begun() -> None:
     again = board.next_chunk()
     assert again is not None
     assert (first.home, second.home, again.home) == ((0, 1), (2, 3), (0, 1))
+
+
+def test_a_limit_smaller_than_what_one_step_reads_does_not_go_on_for_ever() -> None:
+    world = World(CHAIN, x=[1, 2, 3, 4])
+    board = world.board()
+    for lane in board._lanes:
+        lane.size.homes = 1
+    worked = 0
+    while (chunk := board.next_chunk()) is not None and worked < 100:
+        board.settle(replace(world.work(chunk), seconds=0.0))
+        needed, worked = board.needed(), worked + 1
+        for key, record in world.store.items():  # all that may go goes at once
+            if record.pack not in needed:
+                world.store[key] = replace(record, pack="")
+    assert board.finished
+    assert board.counts()["c"]["done"] == 2
+
+
+STANDING_FOR = """
+sources: {x: {values: [1, 2]}}
+steps:
+  a: {op: paint, in: {value: x}}
+  b: {op: coalesce, in: {values: [a]}}
+outputs: [{from: b, to: "{x.value}.safetensors"}]
+"""
+
+
+@pytest.mark.parametrize("moved", [False, True], ids=["gone", "merged by another run"])
+def test_a_file_whose_value_went_just_before_it_was_written_is_written_later(moved: bool) -> None:
+    world = World(STANDING_FOR, x=[1, 2])
+    world.run()
+    del world.files["2.safetensors"]
+    board = world.board()
+    chunk = board.next_chunk()
+    assert chunk is not None
+    [export] = chunk.exports
+    assert isinstance(export.source, FromItem)
+    record = export.source.record
+    assert record is not None
+    world.store[record.key] = replace(record, pack="merged" if moved else "")
+    world.ran = []
+    lost = Lost(export.source.item, record.key, record.pack)
+    board.settle(ChunkResult(chunk.id, (), (), (lost,)))
+    while (chunk := board.next_chunk()) is not None:
+        board.settle(world.work(chunk))
+    assert board.finished
+    assert "2.safetensors" in world.files
+    assert world.ran == ([] if moved else [("a", 1)])

@@ -19,6 +19,7 @@ from engine.jobs import (
     FromScalar,
     Input,
     Job,
+    Lost,
     Outcome,
     Program,
 )
@@ -280,7 +281,23 @@ def test_a_payload_that_is_gone_is_reported_and_its_dependants_are_left_open(
     jobs = [job("r", 0, lost, wire="image"), job("s", 0, of("r", 0, "image"), wire="image")]
     result = run(program, steps, jobs)
     assert result.outcomes == ()
-    assert [(gone.item, gone.key) for gone in result.lost] == [(("p", 0), "p-0")]
+    assert result.lost == (Lost(("p", 0), "p-0", record.pack),)
+
+
+def test_files_of_what_was_given_to_somebody_else_are_theirs_too(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.worker.LOOK_EVERY_S", -1.0)
+    jobs = [
+        job("p", n, FromScalar(0.5), settings={"size_px": 8 + n, "run_dir": program.run_dir})
+        for n in range(2)  # loaded together, and not of one batch
+    ]
+    out = Path(program.out_root)
+    exports = [export_of(of("p", n, "image"), out / f"{n}.png") for n in range(2)]
+    result = run(program, [step("p", "paint_alone")], jobs, exports)
+    assert [outcome.item for outcome in result.outcomes] == [("p", 0)]
+    assert [one.path for one in result.written] == [str(out / "0.png")]
+    assert result.lost == ()
 
 
 def test_a_refused_picture_is_shown(program: Program) -> None:

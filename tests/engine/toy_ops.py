@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ItemError, SkipItem
-from engine.hands import under_way
+from engine.hands import recall, under_way
 from engine.op import SILENT, Caption, Members, Progress, Scratch, Seed, op
 from engine.values import Image, Scalar
 
@@ -77,6 +77,13 @@ def paint(value: Scalar, *, size_px: int = 8) -> Parts:
 
     level = torch.tensor([float(x) for x in value.data])
     return Parts(Image(level.view(-1, 1, 1, 1).expand(-1, 3, size_px, size_px).clone()), value)
+
+
+@op(version=1, batch=2)
+def paint_alone(value: Scalar, *, run_dir: str, size_px: int = 8) -> Image:
+    """A plain picture per value; meanwhile all but the first item go to somebody else."""
+    recall(run_dir, "c1", [("p", 0)])
+    return paint(value, size_px=size_px).image
 
 
 @op(version=1)
