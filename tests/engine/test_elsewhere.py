@@ -188,6 +188,30 @@ def test_workers_join_and_leave_in_the_middle(somebody: Somebody) -> None:
     assert len((somebody.out / "all.csv").read_text().splitlines()) == COUNT + 1
 
 
+def test_a_worker_that_is_silent_for_longer_than_its_heartbeat_holds_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL", "10s")
+    somebody = Somebody(tmp_path)
+    try:
+        frozen = somebody.join()
+        run = somebody.run()
+        somebody.until(run, somebody.done)
+        somebody.join()
+        frozen.send_signal(signal.SIGSTOP)
+        somebody.gate.touch()
+        output, errors = run.communicate()
+        assert (run.returncode, errors) == (0, "")
+        assert json.loads(output)["steps"]["pass"]["done"] == COUNT
+        table = (somebody.out / "all.csv").read_bytes()
+        frozen.send_signal(signal.SIGCONT)  # what it still holds changes nothing
+        assert main(somebody.line()) == 0
+        assert json.loads(capsys.readouterr().out)["steps"]["pass"]["cached"] == COUNT
+        assert (somebody.out / "all.csv").read_bytes() == table
+    finally:
+        somebody.close()
+
+
 def test_who_joins_with_other_code_ends_the_run_before_it_computes_anything(
     somebody: Somebody, capsys: pytest.CaptureFixture[str]
 ) -> None:
