@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 CUT_OFF = "the connection to the Dask scheduler is lost; the same command again goes on from here"
 #: Seconds that a scheduler may take to answer.
 ANSWER_S = 30
+#: Seconds that it may say nothing, twice, in the midst of a run: frozen, or off the network.
+SILENT_S = 60.0
 #: Seconds that a worker who leaves may take to be off the list.
 LEAVING_S = 3.0
 _LOGGERS = ("distributed", "tornado", "bokeh", "asyncio")
@@ -99,7 +101,10 @@ class _Roster:
         if self._client.cluster is not None:
             restore(self._client.cluster)
         try:
-            there = self._client.nthreads()  # type: ignore[no-untyped-call]
+            try:
+                there = self._threads()
+            except TimeoutError:  # unless it was this process that was stopped
+                there = self._threads()
             if there.keys() - self._has_gpu.keys():
                 self._has_gpu |= _with_gpu(self._client)
         except OSError as error:
@@ -108,6 +113,12 @@ class _Roster:
         if all(has_gpu.values()) or not any(self._has_gpu.values()):
             return dict.fromkeys(there, "")  # of one kind: all do everything
         return {address: "gpu" if has else "cpu" for address, has in has_gpu.items()}
+
+    def _threads(self) -> Mapping[str, int]:
+        found: Mapping[str, int] = self._client.nthreads(  # type: ignore[no-untyped-call]
+            callback_timeout=SILENT_S
+        )
+        return found
 
 
 def _with_gpu(client: "Client") -> dict[str, bool]:

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -258,6 +259,27 @@ def test_a_scheduler_that_dies_ends_the_run_and_loses_nothing(
     again = json.loads(capsys.readouterr().out)["steps"]["pass"]
     assert again["cached"] >= 8
     assert again["done"] + again["cached"] == COUNT
+
+
+def test_a_scheduler_that_freezes_ends_the_run_after_a_while(
+    somebody: Somebody, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("engine.cluster.SILENT_S", 3.0)
+    somebody.join()
+
+    def freeze() -> None:
+        while not somebody.done():
+            time.sleep(0.05)
+        somebody.scheduler.send_signal(signal.SIGSTOP)
+
+    watcher = threading.Thread(target=freeze)
+    watcher.start()
+    assert main(somebody.line()) == 1
+    watcher.join()
+    output, errors = capsys.readouterr()
+    assert json.loads(output)["exit_code"] == 1
+    assert "the connection to the Dask scheduler is lost" in errors
+    assert "Traceback" not in errors
 
 
 def test_a_scheduler_that_is_not_there_is_told(
