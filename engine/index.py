@@ -285,6 +285,9 @@ class Index:
             for record in self.records_in(pack.name)
             if any(read_port(self.root, record, port) is None for port in record.ports)
         ]
+        self.absorb()  # what another run merged or evicted meanwhile is not damaged
+        known = self.lookup([record.key for record in damaged])
+        damaged = [r for r in damaged if r.key in known and known[r.key].pack == r.pack]
         self.forget([record.key for record in damaged])
         return damaged
 

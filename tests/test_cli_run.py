@@ -199,6 +199,16 @@ def test_explain_names_what_changed_and_where(
     assert changed == {"part": "settings.top", "old": 0, "new": 3, "step": "framed"}  # a default
 
 
+def test_explain_says_that_a_photo_has_another_content(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (40, 30), "olive").save(place.photos / "ann.png")
+    changed = explained(place, capsys)["changed"]
+    assert (changed["part"], changed["step"]) == ("wires.image", "small")
+    [old], [new] = changed["old"], changed["new"]
+    assert old != new
+
+
 def test_explain_says_that_the_code_of_an_op_changed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

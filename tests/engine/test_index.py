@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import store
+from engine.compaction import compact
 from engine.errors import StoreError
 from engine.index import Index, index_path
 from engine.records import Record
@@ -146,6 +147,24 @@ def test_verify_finds_and_forgets_damage(tmp_path: Path) -> None:
         (tmp_path / bad.pack).write_bytes(raw)
         assert index.verify() == [bad]
         assert index.lookup(["good", "bad!"]) == {"good": good}
+
+
+def test_what_another_run_merges_during_a_look_at_all_is_not_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Index(tmp_path) as index, Index(tmp_path) as other:
+        for key in ("a", "b", "c"):
+            index.add(put(tmp_path, key))
+
+        def late(root: Path, record: Record, port: str) -> memoryview | None:
+            compact(root, other)
+            return store.read_port(root, record, port)
+
+        monkeypatch.setattr("engine.index.read_port", late)
+        assert index.verify() == []
+        found = index.lookup(["a", "b", "c"])
+        assert {r.pack for r in found.values()} == {p for p, *_ in store.list_packs(tmp_path)}
+        assert len(found) == 3
 
 
 def test_a_ruined_pack_is_skipped_and_the_first_to_go(tmp_path: Path) -> None:
