@@ -16,6 +16,7 @@ from models.blend import Alpha
 from models.canvas import Region
 from models.config import Layer
 from models.errors import ModelError
+from models.grid import Box
 
 Axis: TypeAlias = Literal["horizontal", "vertical"]
 #: Shares of several codes at a place; they add up to 1.
@@ -119,6 +120,41 @@ def from_mask(mask: Tensor) -> Alpha:
 
     native = mask.shape[-1]
     return alpha
+
+
+def looked_up(mask: Tensor) -> Alpha:
+    """A selection of the whole picture, looked up between pixels at the middles of cells.
+
+    As the reference does it: a small one may fall between the cells of a coarse layer.
+    Shapes: mask [1 or N, 1, H, W].
+    """
+
+    def alpha(layer: Layer, region: Region) -> Tensor:
+        found = F.interpolate(mask, (layer.resolution, layer.resolution), mode="bilinear")
+        return found[:, :, region.top : region.bottom, region.left : region.right]
+
+    return alpha
+
+
+def blurred_box(box: Box, side: int) -> Tensor:
+    """The reference's soft box, [1, 1, side, side]: along each axis blurred as wide as half of it.
+
+    Source: Chong et al. 2021, arXiv:2111.01619 (as released).
+    """
+
+    def line(length: int) -> Tensor:
+        size = length // 2 + (1 if length // 2 % 2 == 0 else 2)
+        place = torch.arange(size) - size // 2
+        weights = torch.exp(-place.square() / (2 * size**2))
+        return weights / weights.sum()
+
+    x, y, width, height = (int(n) for n in (box.x, box.y, box.width, box.height))
+    mask = torch.zeros(1, 1, side, side)
+    mask[..., y : y + height, x : x + width] = 1
+    rows, columns = line(height), line(width)
+    across, down = len(columns) // 2, len(rows) // 2
+    around = F.pad(mask, (across, across, down, down), mode="reflect")
+    return F.conv2d(F.conv2d(around, rows[None, None, :, None]), columns[None, None, None, :])
 
 
 def shares(weights: Sequence[Weight]) -> list[Alpha]:

@@ -49,6 +49,27 @@ def path_lengths(
     return distance(draw(at(0.0)), draw(at(epsilon))) / epsilon**2
 
 
+def smoothness(
+    distance: Callable[[Tensor, Tensor], Tensor], frames: Tensor
+) -> tuple[float | None, float | None]:
+    """How unevenly pictures follow one another: the largest step over the mean, and the detour.
+
+    The detour is the length of all steps over that from the first picture straight to the last.
+    Both are 1 at best; None where no picture differs, or the first is the last. `distance` is
+    squared-like: lengths are its roots.
+
+    Shapes: frames [K, 3, H, W]. Raises: ModelError for fewer than three.
+    """
+    if len(frames) < 3:
+        raise ModelError(f"{len(frames)} pictures: a way has at least three")
+    steps = distance(frames[:-1], frames[1:]).double().clamp_min(0).sqrt()
+    whole = float(distance(frames[:1], frames[-1:]).double().clamp_min(0).sqrt())
+    total = float(steps.sum())
+    if total == 0:
+        return None, None
+    return float(steps.max()) * len(steps) / total, total / whole if whole else None
+
+
 def trimmed_mean(values: Tensor, share: float = 0.01) -> float:
     """The mean without the lowest and the highest `share` of values [N], as is usual for PPL."""
     if not values.numel():

@@ -37,7 +37,8 @@ class Sides:
 class Shift:
     """A move of features: what stands at a place plus (dy, dx) is laid over it by `alpha`.
 
-    With `swap` what stood there is laid over the place it came from.
+    With `swap` what stood there is laid over the place it came from. Without `picture` only the
+    features move, and colours that the small picture holds already stay where they are.
     Shapes: alpha [1 or N, 1, h, w] at the resolution that is edited. Units: dy, dx cells.
     """
 
@@ -45,6 +46,7 @@ class Shift:
     dx: int
     alpha: Tensor
     swap: bool = False
+    picture: bool = True
 
 
 def padded(sides: Sides, mode: PadMode) -> Edit:
@@ -88,10 +90,17 @@ def shifted(shifts: Sequence[Shift]) -> Edit:
     def edit(walk: Walk) -> Walk:
         for shift in shifts:
             if shift.dy or shift.dx:
-                walk = _changed(walk, lambda x, s=shift: _moved(x, s))  # type: ignore[misc]
+                walk = _shifted(walk, shift)
         return walk
 
     return edit
+
+
+def _shifted(walk: Walk, shift: Shift) -> Walk:
+    moved = _changed(walk, lambda x: _moved(x, shift))
+    if shift.picture:
+        return moved
+    return replace(moved, state=replace(moved.state, skip=walk.state.skip))
 
 
 def _moved(x: Tensor, shift: Shift) -> Tensor:

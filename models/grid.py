@@ -34,6 +34,18 @@ def cell_px(resolution: int, at: int) -> int:
     return resolution // at
 
 
+def tile_cells(resolution: int, tile_px: int) -> int:
+    """The side of a tile in cells of the 4 px level. Raises: ModelError naming those there are."""
+    cell = resolution // 4
+    if tile_px < cell or tile_px % cell:
+        near = max(1, tile_px // cell) * cell
+        raise ModelError(
+            f"tile {tile_px} px: tiles of a {resolution} px generator have "
+            f"multiples of {cell} px, such as {near} or {near + cell}"
+        )
+    return tile_px // cell
+
+
 def padding(
     resolution: int, at: int, sides: dict[str, int], unit: Unit, mode: str
 ) -> dict[str, int]:
@@ -76,6 +88,32 @@ def move(resolution: int, at: int, by: tuple[float, float]) -> tuple[int, int]:
             raise ModelError(f"{name} by {way:g} px: {_multiples(way, cell, at)}")
         found.append(round(cells))
     return found[0], found[1]
+
+
+def several(resolution: int, at: int | Sequence[int]) -> list[int]:
+    """One resolution or some, as a list. Raises: ModelError if none is named, or one is unknown."""
+    found = [at] if isinstance(at, int) else list(at)
+    if not found:
+        raise ModelError("resolution: at least one must be named")
+    for side in found:
+        cell_px(resolution, side)
+    return found
+
+
+def way(moved: Sequence[float], resolution: int, coarsest: int) -> tuple[Box, int, int]:
+    """The box that a move [x, y, w, h, to_x, to_y] lays down, in px, and its way (dx, dy).
+
+    The way is in cells of the coarsest resolution that is edited. Raises: ModelError if a box
+    leaves the picture or the way is no whole number of cells.
+    """
+    scale = resolution if max(moved) <= 1 else 1
+    x, y, w, h, to_x, to_y = (n * scale for n in moved)
+    # Said in fractions: a box of at most 1 px would be taken for them.
+    start, end = ([n / resolution for n in box] for box in ((x, y, w, h), (to_x, to_y, w, h)))
+    box_px(start, resolution, resolution)
+    there = box_px(end, resolution, resolution)
+    dx, dy = move(resolution, coarsest, (to_x - x, to_y - y))
+    return there, dx, dy
 
 
 def box_px(box: Sequence[float], height: int, width: int) -> Box:

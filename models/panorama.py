@@ -20,6 +20,7 @@ from models.blend import HALO, Branch, Walk, begin, draw_blend, step
 from models.canvas import Canvas, NoiseField, Region, no_noise, wrapped
 from models.config import Layer
 from models.errors import ModelError
+from models.grid import tile_cells
 from models.stylegan2 import Generator, LayerState
 
 #: Cells of the 4 px level in one picture.
@@ -151,14 +152,7 @@ class Panorama:
             if 1 in (self.rows, self.columns):
                 return PICTURE * min(TILE_OF_STRIP, room)
             return PICTURE * min(TILE_OF_GRID, math.isqrt(room))
-        cell = self.generator.resolution // 4
-        if tile_px < cell or tile_px % cell:
-            near = max(1, tile_px // cell) * cell
-            raise ModelError(
-                f"tile {tile_px} px: tiles of a {self.generator.resolution} px generator have "
-                f"multiples of {cell} px, such as {near} or {near + cell}"
-            )
-        return tile_px // cell
+        return tile_cells(self.generator.resolution, tile_px)
 
 
 def cut(canvas: Canvas, cells: int) -> Iterator[Region]:

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from engine.errors import OpError
 from engine.op import Range, Seed, op
 from engine.values import Image, Latent, Mask, Network, Scalar, check_family
-from ops.given import checked, generator_of, region_of, rounded, styles_of
+from ops.given import (
+    checked,
+    generator_of,
+    judge_box,
+    judge_layers,
+    region_of,
+    rounded,
+    styles_of,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,20 +48,25 @@ class LocalEdit:
     leak_mean: Scalar
 
 
-def _judge_box(settings: Mapping[str, Any], sides: Mapping[str, int]) -> Iterator[tuple[str, str]]:
-    """What is wrong with a box."""
-    from models.errors import ModelError
-    from models.grid import box_px
-
-    side = next(iter(sides.values()))
-    try:
-        if settings["box"] is not None:
-            box_px(settings["box"], side, side)
-    except ModelError as error:
-        yield "box", str(error)
+def _judge_blend(
+    settings: Mapping[str, Any], sides: Mapping[str, int]
+) -> Iterator[tuple[str, str]]:
+    """What is wrong with the settings of `interpolate_features`."""
+    yield from judge_layers(settings, sides, "layers")
+    yield from judge_box(settings, sides)
 
 
-@op(version=2, check=_judge_box)
+def _judge_transfer(
+    settings: Mapping[str, Any], sides: Mapping[str, int]
+) -> Iterator[tuple[str, str]]:
+    """What is wrong with the settings of `transfer_attribute`."""
+    if settings["edge"] == "soat" and settings["box"] is None:
+        yield "edge", "edge 'soat' needs a box"
+    yield from judge_layers(settings, sides, "last")
+    yield from judge_box(settings, sides)
+
+
+@op(version=2, check=_judge_blend)
 def interpolate_features(  # noqa: PLR0913 (settings are declared here and nowhere else)
     codes: Sequence[Latent],
     model: Network,
@@ -112,7 +125,7 @@ def interpolate_features(  # noqa: PLR0913 (settings are declared here and nowhe
     return _local(branches, where, generator.layers[first : last + 1], margin, protect)
 
 
-@op(version=2, batch=4, batch_cuda=16, fixed=True, check=_judge_box)
+@op(version=2, batch=4, batch_cuda=16, fixed=True, check=_judge_transfer)
 def transfer_attribute(  # noqa: PLR0913 (settings are declared here and nowhere else)
     target: Latent,
     reference: Latent,
@@ -125,6 +138,7 @@ def transfer_attribute(  # noqa: PLR0913 (settings are declared here and nowhere
     align: Literal["style", "rows", "none"] = "style",
     pose_layers: Annotated[int, Range(0)] = 4,
     last: str | int = "32.conv1",
+    edge: Literal["exact", "soat"] = "exact",
     protect: bool = False,
     margin: Feather = 0.04,
     noise: Noise = "const",
@@ -136,7 +150,9 @@ def transfer_attribute(  # noqa: PLR0913 (settings are declared here and nowhere
     (`align: style`), or as many rows of its w_plus ("rows", which goes further). Layers after
     `last` stay the target's, and with them its colours. `protect` restores the target's own
     picture outside mask and margin, bit for bit; with margin 0 the mask's own soft edge leads over.
-    Without mask and box the whole picture is meant.
+    Without mask and box the whole picture is meant. `edge: soat` is a box as first released, for
+    comparison: blurred by half its size and looked up in each layer, where small ones vanish, and
+    the very first layer is the reference's inside it whatever the alignment.
 
     Shapes: target, reference z, w, w_plus or style of N items; mask [N, 1, H, W] ->
     image [N, 3, R, R].
@@ -154,12 +170,17 @@ def transfer_attribute(  # noqa: PLR0913 (settings are declared here and nowhere
     generator = generator_of((target, reference), model)
     with checked():
         end = choose_layers(generator.config, last)[1]
-    where = region_of(mask, box, feather, model)
     own = styles_of(generator, target)
-    other, start = _posed(generator, target, reference, align, pose_layers)
-    over = constant(strength)
-    if where is not None:
-        over = within(over, _masked(where))
+    if edge == "soat":
+        if mask is not None or align == "rows":
+            raise OpError("edge 'soat' is for a box, aligned by style or none; 'exact' is for all")
+        where, over = _as_released(box, generator, align, pose_layers)
+        other, start = styles_of(generator, reference), 0
+    else:
+        where = region_of(mask, box, feather, model)
+        other, start = _posed(generator, target, reference, align, pose_layers)
+        over = constant(1.0) if where is None else _masked(where)
+    over = within(over, constant(strength))
     field = noise_field(generator, noise, seed, len(own))
     branches = [
         Branch(generator, own, field),
@@ -173,7 +194,7 @@ def transfer_attribute(  # noqa: PLR0913 (settings are declared here and nowhere
     return _local(branches, where, generator.layers[start : end + 1], margin, protect)
 
 
-@op(version=2, batch=4, batch_cuda=16, fixed=True, check=_judge_box)
+@op(version=2, batch=4, batch_cuda=16, fixed=True, check=judge_box)
 def translate(  # noqa: PLR0913 (settings are declared here and nowhere else)
     latent: Latent,
     source: Network,
@@ -294,6 +315,22 @@ def _masked(where: "Tensor") -> "Alpha":
     from models.alphas import from_mask
 
     return from_mask(where)
+
+
+def _as_released(
+    box: Box | None, generator: "Generator", align: str, pose: int
+) -> tuple["Tensor", "Alpha"]:
+    """The soft box of the release, and its alpha: none in the layers of the pose but the first."""
+    from models.alphas import blurred_box, looked_up, stepped, up_to
+    from models.grid import box_px
+
+    if box is None:
+        raise OpError("edge 'soat' needs a box")
+    side = generator.resolution
+    with checked():
+        where = blurred_box(box_px(box, side, side), side).to(generator.w_avg.device)
+    over = looked_up(where)
+    return where, over if align == "none" else stepped(up_to(over, 0), over, pose)
 
 
 # --- places ----------------------------------------------------------------------------------

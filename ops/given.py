@@ -256,6 +256,59 @@ def judge_rows(settings: Mapping[str, Any], sides: Mapping[str, int]) -> Iterato
             yield name, f"{name} {row}: this generator has {count} rows"
 
 
+def judge_box(settings: Mapping[str, Any], sides: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """What is wrong with a box in a model's picture: a check before the run."""
+    from models.errors import ModelError
+    from models.grid import box_px
+
+    side = next(iter(sides.values()))
+    try:
+        if settings["box"] is not None:
+            box_px(settings["box"], side, side)
+    except ModelError as error:
+        yield "box", str(error)
+
+
+def judge_layers(
+    settings: Mapping[str, Any], sides: Mapping[str, int], name: str
+) -> Iterator[tuple[str, str]]:
+    """What is wrong with layers that a setting names: a check before the run."""
+    from models.config import GeneratorConfig, choose_layers
+    from models.errors import ModelError
+
+    side = sides["model"]
+    try:
+        choose_layers(GeneratorConfig(side, (1,) * (rows_of(side) // 2)), settings[name])
+    except ModelError as error:
+        yield name, str(error)
+
+
+def judge_parts(settings: Mapping[str, Any], sides: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """What is wrong with parts of a picture, as far as no network knows them: a check before."""
+    from models.errors import ModelError
+    from models.grid import cell_px
+
+    parts = settings["parts"] if isinstance(settings["parts"], list) else [settings["parts"]]
+    if message := fault_of_parts(parts, settings["method"], settings["clusters"]):
+        yield "parts", message
+    try:
+        if settings["method"] == "clusters":
+            cell_px(sides["model"], settings["at"])
+    except ModelError as error:
+        yield "at", str(error)
+
+
+def fault_of_parts(parts: Sequence[str | int], method: str, clusters: int) -> str:
+    """What is wrong with a choice of parts, or ""; whether names exist, a network must say."""
+    if not parts:
+        return "parts: at least one must be named"
+    if method == "clusters":
+        for part in parts:
+            if not isinstance(part, int) or not 0 <= part < clusters:
+                return f"part {part!r}: clusters are numbered 0 to {clusters - 1}"
+    return ""
+
+
 def judge_amounts(
     settings: Mapping[str, Any], names: str, amounts: str
 ) -> Iterator[tuple[str, str]]:

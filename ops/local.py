@@ -1,14 +1,23 @@
 """Two older ways to change a picture in one place, to compare `transfer_attribute` with."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from engine.errors import OpError, suggestion
 from engine.op import Range, Seed, op
 from engine.values import Image, Latent, Mask, Network, Scalar
-from ops.given import checked, generator_of, region_of, rounded, styles_of
+from ops.given import (
+    checked,
+    fault_of_parts,
+    generator_of,
+    judge_box,
+    judge_parts,
+    region_of,
+    rounded,
+    styles_of,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,9 +36,13 @@ UNSEEDED = Seed(())
 
 @dataclass(frozen=True, slots=True)
 class Pasted:
-    """A picture changed in one place; the measured change elsewhere in levels of 0..255."""
+    """A picture changed in one place, how far that can be seen, and the change elsewhere (0..255).
+
+    `predicted_reach_px`: no pixel farther than this from the mask can change.
+    """
 
     image: Image
+    predicted_reach_px: Scalar
     leak_max: Scalar
     leak_mean: Scalar
 
@@ -38,17 +51,36 @@ class Pasted:
 class PartEdit:
     """A picture with one part changed, where that part is, and the change elsewhere (0..255).
 
-    `channels`: how many style channels were taken from the reference.
+    `channels`: how many style channels were taken from the reference; `predicted_reach_px`: the
+    whole picture's side if any was, for a style acts everywhere.
     """
 
     image: Image
     mask: Mask
+    predicted_reach_px: Scalar
     leak_max: Scalar
     leak_mean: Scalar
     channels: Scalar
 
 
-@op(version=1, batch=4, batch_cuda=16, fixed=True)
+def _judge_collage(
+    settings: Mapping[str, Any], sides: Mapping[str, int]
+) -> Iterator[tuple[str, str]]:
+    """What is wrong with the settings of `collage`."""
+    from models.errors import ModelError
+    from models.grid import cell_px
+
+    if message := _unequal(settings["levels"], settings["strengths"]):
+        yield "strengths", message
+    try:
+        for level in settings["levels"]:
+            cell_px(sides["model"], level)
+    except ModelError as error:
+        yield "levels", str(error)
+    yield from judge_box(settings, sides)
+
+
+@op(version=2, batch=4, batch_cuda=16, fixed=True, check=_judge_collage)
 def collage(  # noqa: PLR0913 (settings are declared here and nowhere else)
     target: Latent,
     reference: Latent,
@@ -59,6 +91,7 @@ def collage(  # noqa: PLR0913 (settings are declared here and nowhere else)
     feather: Feather = 0.03,
     levels: list[int] = [4],  # noqa: B006 (read only)
     strengths: list[Share] = [1.0],  # noqa: B006 (read only)
+    protect: bool = False,
     margin: Feather = 0.04,
     noise: Noise = "const",
     seed: Seed = UNSEEDED,
@@ -67,6 +100,7 @@ def collage(  # noqa: PLR0913 (settings are declared here and nowhere else)
 
     Both codes are drawn side by side; at each resolution of `levels` the reference's features are
     laid over the target's by the strength that stands at the same place. Poses are not aligned.
+    `protect` restores the target's own picture outside mask and margin, bit for bit.
 
     Shapes: target, reference z, w, w_plus or style of N items; mask [N, 1, H, W] ->
     image [N, 3, R, R].
@@ -82,9 +116,10 @@ def collage(  # noqa: PLR0913 (settings are declared here and nowhere else)
     from models.canvas import noise_field
     from models.collage import draw_collage
     from models.grid import cell_px
+    from models.masks import confined
 
-    if len(levels) != len(strengths):
-        raise OpError(f"{len(strengths)} strengths for {len(levels)} levels: one each")
+    if message := _unequal(levels, strengths):
+        raise OpError(message)
     with checked():
         for level in levels:
             cell_px(model.resolution, level)
@@ -99,10 +134,17 @@ def collage(  # noqa: PLR0913 (settings are declared here and nowhere else)
         chosen = dict(zip(levels, strengths, strict=True))
         drawn = draw_collage(*branches, where, chosen).clamp(-1, 1)
         plain = draw_collage(*branches, where, {}).clamp(-1, 1)
-    return _pasted(plain, drawn, where, margin)
+        held = confined(plain, drawn, where, round(margin * generator.resolution), protect)
+    reach = _reach_px(generator, [level for level, share in chosen.items() if share])
+    return Pasted(
+        Image(held.image),
+        Scalar((reach,) * len(own)),
+        rounded(held.leak_max, 4),
+        rounded(held.leak_mean, 6),
+    )
 
 
-@op(version=1, batch=4, batch_cuda=16, fixed=True)
+@op(version=2, batch=4, batch_cuda=16, fixed=True, check=judge_parts)
 def edit_locally(  # noqa: PLR0913 (settings are declared here and nowhere else)
     target: Latent,
     reference: Latent,
@@ -117,13 +159,15 @@ def edit_locally(  # noqa: PLR0913 (settings are declared here and nowhere else)
     epsilon: Annotated[float, Range(0)] = 50.0,
     early_epsilon: Annotated[float, Range(0)] = 5.0,
     strength: Share = 1.0,
+    protect: bool = False,
     margin: Feather = 0.04,
 ) -> PartEdit:
     """Give a part of a picture another one's look by the style channels that serve it: a baseline.
 
     A catalogue over typical codes says which share of each channel's energy lies in `parts`: named
     parts of the feature network, or numbered kinds of features ("clusters", see `segment_parts`).
-    The channels that serve them most are taken from the reference.
+    The channels that serve them most are taken from the reference. `protect` restores the target's
+    own picture outside the parts and the margin, bit for bit.
 
     Shapes: target, reference z, w, w_plus or style of N items -> image [N, 3, R, R],
     mask [N, 1, R, R].
@@ -151,25 +195,40 @@ def edit_locally(  # noqa: PLR0913 (settings are declared here and nowhere else)
         where = _members(generator, net, own, plain, at, clusters)[:, numbers].sum(1, keepdim=True)
         where = torch.nn.functional.interpolate(where, plain.shape[2:], mode="bilinear")
         held = confined(
-            plain, drawn, (where > 0.5).float(), round(margin * model.resolution), protect=False
+            plain, drawn, (where > 0.5).float(), round(margin * model.resolution), protect
         )
+    taken = int((shares > 0).sum())
     return PartEdit(
         Image(held.image),
         Mask(where.clamp(0, 1)),
+        Scalar((generator.resolution if taken else 0,) * len(own)),
         rounded(held.leak_max, 4),
         rounded(held.leak_mean, 6),
-        Scalar((int((shares > 0).sum()),) * len(own)),
+        Scalar((taken,) * len(own)),
     )
 
 
-# --- codes and places ------------------------------------------------------------------------
+# --- levels ----------------------------------------------------------------------------------
 
 
-def _pasted(plain: "Tensor", drawn: "Tensor", where: "Tensor", margin: float) -> Pasted:
-    from models.masks import confined
+def _unequal(levels: Sequence[int], strengths: Sequence[float]) -> str:
+    """What is wrong with strengths that do not go with levels, or ""."""
+    if len(levels) == len(strengths):
+        return ""
+    return f"{len(strengths)} strengths for {len(levels)} levels: one each"
 
-    held = confined(plain, drawn, where, round(margin * plain.shape[-1]), protect=False)
-    return Pasted(Image(held.image), rounded(held.leak_max, 4), rounded(held.leak_mean, 6))
+
+def _reach_px(generator: "Generator", levels: Sequence[int]) -> int:
+    """How far beyond the mask a collage can be seen."""
+    from models.blend import reach_px
+
+    side = generator.resolution
+    # What is pasted is what the last convolution of a level makes, in whole cells.
+    reaches = [
+        reach_px(generator, generator.layer(f"{level}.conv1")) + side // level - 1
+        for level in levels
+    ]
+    return min(side, max(reaches, default=0))
 
 
 # --- parts -----------------------------------------------------------------------------------
@@ -192,12 +251,9 @@ def _network(model: Network) -> "FeatureNet":
 
 def _numbers(parts: Sequence[Part], net: "FeatureNet | None", clusters: int) -> list[int]:
     """The numbers of parts given by name or number."""
-    if not parts:
-        raise OpError("parts: at least one must be named")
+    if message := fault_of_parts(parts, "clusters" if net is None else "network", clusters):
+        raise OpError(message)
     if net is None:
-        for part in parts:
-            if not isinstance(part, int) or not 0 <= part < clusters:
-                raise OpError(f"part {part!r}: clusters are numbered 0 to {clusters - 1}")
         return [int(part) for part in parts]
     known = net.config.parts
     for part in parts:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from engine.errors import ItemError, OpError, suggestion
 from engine.op import Asset, Range, op
 from engine.values import Image, Latent, Mask, Network, Scalar, check_family
-from ops.given import checked
+from ops.given import checked, fault_of_parts, judge_parts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -129,7 +129,7 @@ def load_mask(
     return Mask(feathered(torch.clone(found), feather * min(height, width)))
 
 
-@op(version=1, batch=4, batch_cuda=32, fixed=True)
+@op(version=1, batch=4, batch_cuda=32, fixed=True, check=judge_parts)
 def segment_parts(  # noqa: PLR0913 (settings are declared here and nowhere else)
     model: Network,
     image: Image | None = None,
@@ -157,6 +157,8 @@ def segment_parts(  # noqa: PLR0913 (settings are declared here and nowhere else
     from models.masks import feathered, grown
 
     named = parts if isinstance(parts, list) else [parts]
+    if message := fault_of_parts(named, method, clusters):
+        raise OpError(message)
     if method == "network":
         if image is None:
             raise OpError("segment_parts: method network needs the wire `image`")
@@ -212,9 +214,6 @@ def _by_clusters(
     check_family(latent, model)
     with checked():
         cell_px(model.resolution, at)
-    for part in parts:
-        if not isinstance(part, int) or not 0 <= part < clusters:
-            raise OpError(f"part {part!r}: clusters are numbered 0 to {clusters - 1}")
     generator = models.fetch(model)
     with torch.no_grad():
         centers = catalogue(generator, at, clusters)

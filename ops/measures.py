@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from engine.errors import ItemError, OpError, ShapeError
 from engine.op import Range, op
 from engine.values import Image, Mask, Network, Scalar
+from ops.given import checked, reader_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -151,6 +152,52 @@ def measure_high_band(
 def _lying(data: "Tensor", axis: Axis) -> "Tensor":
     """A picture turned so that what was measured along `axis` is measured along its columns."""
     return data if axis == "horizontal" else data.transpose(2, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Smoothness:
+    """What `measure_smoothness` gives: the largest step over the mean step, and the detour taken.
+
+    Both are 1 at best. None where no picture differs from the next; `detour` also where the last
+    picture is the first.
+    """
+
+    unevenness: Scalar
+    detour: Scalar
+
+
+@op(version=1)
+def measure_smoothness(images: Sequence[Image], model: Network) -> Smoothness:
+    """Measure how smoothly pictures follow one another: frames of a path, an edit, a translation.
+
+    Gather them in their order: `gather: {over: t}`. Steps are judged by the feature network beside
+    the model.
+
+    Shapes: images [1, 3, H, W] each -> values.
+    Units: unevenness, the largest step over the mean step; detour, the length of all steps over
+    that straight from the first picture to the last.
+    Raises: OpError for fewer than three pictures, or without a feature network; ShapeError if their
+    sizes differ.
+    Source: own, after Karras et al. 2019, arXiv:1812.04948 (distances of pictures along a path).
+    """
+    import torch
+
+    from models.disentanglement import smoothness
+    from models.perceptual import perceptual_distance
+
+    sizes = {tuple(image.data.shape[2:]) for image in images}
+    if len(sizes) > 1:
+        raise ShapeError(f"the pictures have several sizes, {sorted(sizes)}: resize them")
+    net = reader_of(model)
+    frames = torch.cat([image.data for image in images]).to(model.device)
+
+    def distance(a: "Tensor", b: "Tensor") -> "Tensor":
+        parts = zip(torch.split(a, 8), torch.split(b, 8), strict=True)
+        return torch.cat([perceptual_distance(net, *part) for part in parts])
+
+    with torch.no_grad(), checked():
+        found = smoothness(distance, frames)
+    return Smoothness(*(Scalar((None if x is None else round(x, 4),)) for x in found))
 
 
 @op(version=1, batch=8)

@@ -1,7 +1,7 @@
 """Panoramas: many codes on one seamless strip, ring, grid or torus."""
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from engine.errors import OpError
 from engine.op import SILENT, Members, Progress, Range, Scratch, Seed, op
@@ -17,7 +17,24 @@ if TYPE_CHECKING:
 LISTED = Members((), ())
 
 
-@op(version=1, endless=True)
+def _judge(settings: Mapping[str, Any], sides: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """What is wrong with the settings of `weave_panorama`."""
+    from models.errors import ModelError
+    from models.grid import tile_cells
+
+    if message := _useless_columns(settings["axis"], settings["columns"]):
+        yield "columns", message
+    asked = (settings["axis"], settings["closed"], settings["transition"])
+    if settings["stitch"] == "soat" and (message := _never_published(*asked)):
+        yield "stitch", message
+    try:
+        if settings["tile"]:
+            tile_cells(sides["model"], settings["tile"])
+    except ModelError as error:
+        yield "tile", str(error)
+
+
+@op(version=1, endless=True, check=_judge)
 def weave_panorama(  # noqa: PLR0913 (settings are declared here and nowhere else)
     codes: Sequence[Latent],
     model: Network,
@@ -69,7 +86,8 @@ def weave_panorama(  # noqa: PLR0913 (settings are declared here and nowhere els
         try:
             styles = _styles(generator, codes, psi, smooth)
             if stitch == "soat":
-                _only_as_published(axis, closed, transition)
+                if message := _never_published(axis, closed, transition):
+                    raise OpError(message)
                 return Image(_joined(weave_spans(generator, styles, field), len(styles), progress))
             shut = (closed and axis != "vertical", closed and axis != "horizontal")
             strip = Panorama(generator, styles, rows, wide, field, transition, *shut)
@@ -85,9 +103,9 @@ def weave_panorama(  # noqa: PLR0913 (settings are declared here and nowhere els
 
 def _layout(count: int, axis: str, columns: int, members: Members) -> tuple[int, int]:
     """Rows and columns of the codes."""
+    if message := _useless_columns(axis, columns):
+        raise OpError(message)
     if axis != "grid":
-        if columns:
-            raise OpError(f"columns {columns}: only a grid has columns, the axis is {axis}")
         return (1, count) if axis == "horizontal" else (count, 1)
     if not columns and len(members.shape) == 2:
         rows, columns = members.shape
@@ -100,12 +118,18 @@ def _layout(count: int, axis: str, columns: int, members: Members) -> tuple[int,
     return rows, columns
 
 
-def _only_as_published(axis: str, closed: bool, transition: float) -> None:
-    """Raise OpError for what `stitch: soat` never had."""
-    if axis != "horizontal" or closed or transition != 1:
-        raise OpError(
-            "stitch 'soat' makes horizontal, open strips with transition 1; 'exact' makes the rest"
-        )
+def _useless_columns(axis: str, columns: int) -> str:
+    """What is wrong with columns of what is no grid, or ""."""
+    if axis == "grid" or not columns:
+        return ""
+    return f"columns {columns}: only a grid has columns, the axis is {axis}"
+
+
+def _never_published(axis: str, closed: bool, transition: float) -> str:
+    """What is wrong with asking `stitch: soat` for what it never had, or ""."""
+    if axis == "horizontal" and not closed and transition == 1:
+        return ""
+    return "stitch 'soat' makes horizontal, open strips with transition 1; 'exact' makes the rest"
 
 
 def _joined(pieces: "Iterator[Tensor]", codes: int, progress: Progress) -> "Tensor":

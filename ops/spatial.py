@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from engine.errors import OpError
 from engine.op import Range, Seed, op
 from engine.values import Image, Latent, Network, Scalar, check_family
-from ops.given import checked
+from ops.given import checked, rounded
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from models.blend import Edit
-    from models.edits import Shift
 
 Feather = Annotated[float, Range(0, 0.5)]
 Noise = Literal["const", "seeded", "none"]
@@ -24,6 +21,20 @@ Extra = Annotated[int, Range(0, 65536)]
 Side = Annotated[int, Range(1, 65536)]
 #: What "seed" is before the engine fills it in.
 UNSEEDED = Seed(())
+
+
+@dataclass(frozen=True, slots=True)
+class Rearranged:
+    """A picture rearranged, and what that did beyond the places that something was laid over.
+
+    `predicted_reach_px`: no pixel farther than this from them can change; `leak_max` and
+    `leak_mean`: the measured change outside of them and the margin, in levels of 0..255.
+    """
+
+    image: Image
+    predicted_reach_px: Scalar
+    leak_max: Scalar
+    leak_mean: Scalar
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +77,29 @@ def _judge_moves(
 ) -> Iterator[tuple[str, str]]:
     """What is wrong with the settings of `shift_features`."""
     from models.errors import ModelError
+    from models.grid import several, way
 
     try:
-        coarsest = min(_resolutions(sides["model"], settings["at"]))
+        coarsest = min(several(sides["model"], settings["at"]))
         for move in settings["moves"]:
-            _way(move, sides["model"], coarsest)
+            way(move, sides["model"], coarsest)
     except ModelError as error:
         yield "at" if str(error).startswith("resolution") else "moves", str(error)
+
+
+def _judge_random_moves(
+    settings: Mapping[str, Any], sides: Mapping[str, int]
+) -> Iterator[tuple[str, str]]:
+    """What is wrong with the settings of `sample_shifts`."""
+    from models.errors import ModelError
+    from models.grid import several
+
+    if message := _fault_of_sizes(settings["size"]):
+        yield "size", message
+    try:
+        several(sides["model"], settings["at"])
+    except ModelError as error:
+        yield "at", str(error)
 
 
 @op(version=1, batch=1, batch_cuda=8, fixed=True, check=_judge_padding)
@@ -141,7 +168,7 @@ def resize_features(
     return _edited(latent, model, {at: scaled(*cells, mode)}, noise, seed)
 
 
-@op(version=1, batch=1, batch_cuda=8, fixed=True, check=_judge_moves)
+@op(version=2, batch=1, batch_cuda=8, fixed=True, check=_judge_moves)
 def shift_features(  # noqa: PLR0913 (settings are declared here and nowhere else)
     latent: Latent,
     model: Network,
@@ -151,28 +178,51 @@ def shift_features(  # noqa: PLR0913 (settings are declared here and nowhere els
     feather: Feather = 0.06,
     strength: Annotated[float, Range(0, 1)] = 1.0,
     swap: bool = False,
+    picture: bool = True,
+    protect: bool = False,
+    margin: Feather = 0.04,
     noise: Noise = "const",
     seed: Seed = UNSEEDED,
-) -> Image:
+) -> Rearranged:
     """Copy parts of a picture to other places inside the generator, which redraws the seams.
 
     Each move [x, y, w, h, to_x, to_y] lays the box at (x, y) softly over the place at (to_x, to_y);
     with `swap` the two change places. Moves follow one another. Coarse resolutions redraw what
-    they move, fine ones copy it.
+    they move, fine ones copy it. `picture: false` leaves behind the small picture that the features
+    are added to, and with it their colours, as the release does. `protect` restores the plain
+    picture outside the places laid over and the margin, bit for bit.
 
     Shapes: latent z, w, w_plus or style of N items -> image [N, 3, R, R].
     Units: moves in fractions of the picture (all six at most 1) or px, by whole cells of the
-    coarsest resolution of `at`; feather in sides of the picture; strength 0 (no change) .. 1.
+    coarsest resolution of `at`; feather and margin in sides of the picture; strength 0 (no change)
+    .. 1.
     Raises: OpError, before the run where the settings are known then, for boxes that leave the
     picture, ways that are no whole cells (the nearest are named), or an unknown resolution.
     Source: Chong et al. 2021, arXiv:2111.01619, section 3.3.
     """
+    import torch
+
+    import models
+    from models.masks import confined
+    from models.rearranging import Softness, moving, reach_of_edits, touched
+
+    soft = Softness(feather, strength, swap, picture)
     with checked():
-        edits = _shifts(model.resolution, at, moves, feather, strength, swap=swap)
-    return _edited(latent, model, edits, noise, seed)
+        edits = moving(model.resolution, at, moves, soft)
+        laid = touched(model.resolution, at, moves, soft).to(model.device)
+        reach = reach_of_edits(models.fetch(model), at) if bool(laid.any()) else 0
+    drawn, plain = (_edited(latent, model, each, noise, seed).data for each in (edits, {}))
+    with torch.no_grad():
+        held = confined(plain, drawn, laid, round(margin * model.resolution), protect)
+    return Rearranged(
+        Image(held.image),
+        Scalar((reach,) * len(drawn)),
+        rounded(held.leak_max, 4),
+        rounded(held.leak_mean, 6),
+    )
 
 
-@op(version=1, batch=1)
+@op(version=1, batch=1, check=_judge_random_moves)
 def sample_shifts(  # noqa: PLR0913 (settings are declared here and nowhere else)
     latent: Latent,
     model: Network,
@@ -200,150 +250,30 @@ def sample_shifts(  # noqa: PLR0913 (settings are declared here and nowhere else
     """
     import torch
 
-    if not 0 < size[0] <= size[1] <= 1:
-        raise OpError(f"size {list(size)}: must be two shares of the picture, the smaller first")
+    from models.grid import several
+    from models.rearranging import Softness, moving, random_moves
+
+    if message := _fault_of_sizes(size):
+        raise OpError(message)
     pictures, told = [], []
     seeds = tuple(seed) or (0,) * len(latent.data)
     for i, one in enumerate(seeds):
         item = Latent(latent.data[i : i + 1], latent.space, latent.family)
         with checked():
-            coarsest = min(_resolutions(model.resolution, at))
-            moves = _drawn_moves(one, variant, count, size, reach, coarsest, axis)
-            edits = _shifts(model.resolution, at, moves, feather, 1.0)
+            coarsest = min(several(model.resolution, at))
+            moves = random_moves(one, variant, count, size, reach, coarsest, axis)
+            edits = moving(model.resolution, at, moves, Softness(feather))
         grain = Seed((one,))
         pictures.append(_edited(item, model, edits, noise, grain).data)
         told.append(json.dumps([[round(n, 6) for n in move] for move in moves]))
     return Variant(Image(torch.cat(pictures)), Scalar(tuple(told)))
 
 
-# --- moves -----------------------------------------------------------------------------------
-
-
-def _drawn_moves(
-    seed: int,
-    variant: int,
-    count: int,
-    size: Sequence[float],
-    reach: float,
-    cells: int,
-    axis: str,
-) -> list[Move]:
-    """Random boxes and ways, in fractions of the picture, all on a grid of `cells`."""
-    from random import Random
-
-    from models.codes import number
-
-    dice = Random(number(seed, "moves", variant))
-
-    def place(side: int, start: int, moved: bool) -> int:
-        far = max(1, round(reach * cells)) if moved else 0
-        low, high = max(0, start - far), min(cells - side, start + far)
-        return dice.choice([to for to in range(low, high + 1) if to != start] or [start])
-
-    found: list[Move] = []
-    for _ in range(count):
-        width, height = (min(cells, max(1, round(cells * dice.uniform(*size)))) for _ in range(2))
-        x, y = dice.randint(0, cells - width), dice.randint(0, cells - height)
-        to_x = place(width, x, axis != "vertical")
-        to_y = place(height, y, axis != "horizontal")
-        found.append(
-            (x / cells, y / cells, width / cells, height / cells, to_x / cells, to_y / cells)
-        )
-    return found
-
-
-def _resolutions(resolution: int, at: int | Sequence[int]) -> list[int]:
-    """The resolutions that are edited. Raises: ModelError if the model lacks one."""
-    from models.errors import ModelError
-    from models.grid import cell_px
-
-    found = [at] if isinstance(at, int) else list(at)
-    if not found:
-        raise ModelError("resolution: at least one must be named")
-    for side in found:
-        cell_px(resolution, side)
-    return found
-
-
-def _way(move: Sequence[float], resolution: int, coarsest: int) -> tuple["Any", int, int]:
-    """The box a move lays down, in px, and its way in cells of the coarsest resolution edited.
-
-    Raises: ModelError if a box leaves the picture or the way is no whole number of cells.
-    """
-    from models import grid
-
-    scale = resolution if max(move) <= 1 else 1
-    x, y, w, h, to_x, to_y = (n * scale for n in move)
-    # Said in pixels: a box of at most 1 px would be taken for fractions.
-    start, end = ([n / resolution for n in box] for box in ((x, y, w, h), (to_x, to_y, w, h)))
-    grid.box_px(start, resolution, resolution)
-    there = grid.box_px(end, resolution, resolution)
-    dx, dy = grid.move(resolution, coarsest, (to_x - x, to_y - y))
-    return there, dx, dy
-
-
-def _shifts(
-    resolution: int,
-    at: int | Sequence[int],
-    moves: Sequence[Sequence[float]],
-    feather: float,
-    strength: float,
-    *,
-    swap: bool = False,
-) -> "dict[int, Edit]":
-    """The edits that make some moves, by resolution."""
-    from models.edits import shifted
-
-    sides = _resolutions(resolution, at)
-    edits: dict[int, Edit] = {}
-    for side in sides:
-        shifts = [
-            _shift(
-                _way(move, resolution, min(sides)),
-                resolution,
-                side,
-                min(sides),
-                feather,
-                strength,
-                swap,
-            )
-            for move in moves
-        ]
-        edits[side] = shifted(shifts)
-    return edits
-
-
-def _shift(
-    way: tuple["Any", int, int],
-    resolution: int,
-    side: int,
-    coarsest: int,
-    feather: float,
-    strength: float,
-    swap: bool,
-) -> "Shift":
-    """One move at one resolution."""
-    import torch.nn.functional as F
-
-    from models.edits import Shift
-    from models.masks import box_mask
-
-    box, dx, dy = way
-    dx, dy = dx * side // coarsest, dy * side // coarsest
-    soft = box_mask(box, resolution, resolution, feather * resolution)
-    alpha = F.interpolate(soft, (side, side), mode="area") * strength
-    return Shift(-dy, -dx, _inside(alpha, dy, dx), swap)
-
-
-def _inside(alpha: "Tensor", dy: int, dx: int) -> "Tensor":
-    """Where an alpha would fetch what lies beyond the features, it is nothing."""
-    import torch
-
-    rows, columns = (torch.arange(size) for size in alpha.shape[-2:])
-    from_row, from_column = rows - dy, columns - dx
-    row_there = (from_row >= 0) & (from_row < len(rows))
-    column_there = (from_column >= 0) & (from_column < len(columns))
-    return alpha * (row_there[:, None] & column_there)
+def _fault_of_sizes(size: Sequence[float]) -> str:
+    """What is wrong with the smallest and largest side of random boxes, or ""."""
+    if 0 < size[0] <= size[1] <= 1:
+        return ""
+    return f"size {list(size)}: must be two shares of the picture, the smaller first"
 
 
 # --- drawing ---------------------------------------------------------------------------------

@@ -123,6 +123,7 @@ TESTED_THROUGH = {
     "models/noise.py": "models/test_layers.py",
     "models/pose.py": "ops/test_pose.py",
     "models/perceptual.py": "models/test_inversion.py",
+    "models/rearranging.py": "ops/test_spatial.py",
     "models/reference.py": "models/test_stylegan2.py",
     "engine/watching.py": "test_cli_run.py",
 }

@@ -45,6 +45,55 @@ def complaint(tmp_path: Path, step: str) -> str:
             "{op: transfer_attribute, in: {target: c, reference: c}, with: {box: [0, 0, 200, 9]}}",
             "which has 128 px across",
         ),
+        (
+            "{op: transfer_attribute, in: {target: c, reference: c}, with: {last: 32.conv}}",
+            "did you mean '32.conv",
+        ),
+        (
+            "{op: interpolate_features, in: {codes: [c, c]}, with: {layers: 32..8}}",
+            "32.conv0 comes after 8.rgb",
+        ),
+        (
+            "{op: collage, in: {target: c, reference: c}, with: {box: [0, 0, 1, 1], levels: [5]}}",
+            "resolution 5",
+        ),
+        (
+            "{op: collage, in: {target: c, reference: c},"
+            " with: {box: [0, 0, 1, 1], levels: [4, 8]}}",
+            "1 strengths for 2 levels",
+        ),
+        (
+            "{op: collage, in: {target: c, reference: c}, with: {box: [0.5, 0, 1, 1]}}",
+            "sticks out",
+        ),
+        (
+            "{op: edit_locally, in: {target: c, reference: c},"
+            " with: {parts: [12], method: clusters}}",
+            "numbered 0 to 11",
+        ),
+        (
+            "{op: weave_panorama, in: {codes: [c, c]}, with: {tile: 100}}",
+            "multiples of 32 px, such as 96 or 128",
+        ),
+        (
+            "{op: weave_panorama, in: {codes: [c, c]}, with: {columns: 2}}",
+            "only a grid has columns",
+        ),
+        (
+            "{op: weave_panorama, in: {codes: [c, c]}, with: {stitch: soat, closed: true}}",
+            "'exact' makes the rest",
+        ),
+        ("{op: sample_shifts, in: {latent: c}, with: {size: [0.5, 0.2]}}", "the smaller first"),
+        ("{op: sample_shifts, in: {latent: c}, with: {at: 6}}", "resolution 6"),
+        (
+            "{op: transfer_attribute, in: {target: c, reference: c}, with: {edge: soat}}",
+            "needs a box",
+        ),
+        ("{op: edit_locally, in: {target: c, reference: c}, with: {parts: []}}", "at least one"),
+        (
+            "{op: segment_parts, in: {latent: c}, with: {parts: [1], method: clusters, at: 5}}",
+            "resolution 5",
+        ),
     ],
 )
 def test_settings_are_judged_where_they_stand(tmp_path: Path, step: str, message: str) -> None:

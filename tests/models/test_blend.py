@@ -1,5 +1,7 @@
 """The blend: what the reference code answers, exactness, and tiles that are the whole."""
 
+import copy
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -264,6 +266,57 @@ def test_gradients_reach_every_code() -> None:
         assert code.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_mask_of_nothing_or_everything_is_exact(generator: Generator, which: int) -> None:
+    both = codes(generator, 2)
+    picture = draw_blend(pair(generator, *both, from_mask(torch.full((1, 1, 64, 64), which * 1.0))))
+    assert torch.equal(picture, generator.synthesize_styles(both[which]))
+
+
+def test_a_code_that_shows_nowhere_does_no_harm_even_if_it_is_broken(generator: Generator) -> None:
+    (a,) = codes(generator, 1)
+    broken = torch.full_like(a, math.inf)
+    for alpha in (constant(0.0), from_mask(torch.zeros(1, 1, 64, 64))):
+        picture = draw_blend(pair(generator, a, broken, alpha))
+        assert torch.equal(picture, generator.synthesize_styles(a))
+
+
+@pytest.mark.parametrize(
+    ("resolution", "conv0"),
+    [
+        (256, {8: 125, 16: 61, 32: 29, 64: 13, 128: 5, 256: 1}),
+        (1024, {8: 509, 16: 253, 1024: 1}),
+    ],
+)
+def test_the_table_of_reaches(resolution: int, conv0: dict[int, int]) -> None:
+    blocks = resolution.bit_length() - 2
+    net = Generator(GeneratorConfig(resolution, (1,) * blocks, z_dim=1, w_dim=1, mapping_layers=1))
+    for side, reach in conv0.items():
+        assert reach_px(net, net.layer(f"{side}.conv0")) == reach
+        assert reach_px(net, net.layer(f"{side}.conv1")) == 3 * resolution // side - 3
+        assert reach_px(net, net.layer(f"{side}.rgb")) == resolution // side - 1
+    assert reach_px(net, net.layer("4.conv1")) == 3 * resolution // 4 - 3
+
+
+@pytest.mark.parametrize("start", range(14))
+def test_one_cell_in_a_corner_reaches_as_far_both_ways(start: int) -> None:
+    net = small()
+    a, b = codes(net, 2)
+    layer = net.layers[start]
+
+    def alpha(here: Layer, region: Region) -> Tensor | float:
+        if here.index != layer.index:
+            return 0.0
+        cell = torch.zeros(1, 1, region.height, region.width)
+        cell[..., 0, 0] = 1
+        return cell
+
+    changed = (draw_blend(pair(net, a, b, alpha)) != net.synthesize_styles(a)).any(1)[0]
+    last = 64 // layer.resolution - 1 + reach_px(net, layer)
+    for dim in (0, 1):
+        assert int(changed.any(dim).nonzero().max()) == last
+
+
 @pytest.mark.parametrize("start", [4, 5, 6, 7, 8, 9, 10, 11, 12])
 def test_a_blend_reaches_as_far_as_the_table_says(start: int) -> None:
     """One cell blended from a layer on changes so many pixels on each side, and no more."""
@@ -333,6 +386,20 @@ def test_on_a_closed_canvas_the_sides_meet(generator: Generator) -> None:
     here = draw_blend([branch], canvas)
     turned = draw_blend([branch], canvas, Region(0, 3, 4, 8))
     torch.testing.assert_close(turned, here.roll(-3 * 16, 3), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("cells_moved", [1, 3])
+def test_a_constant_moved_by_cells_moves_the_picture(
+    generator: Generator, cells_moved: int
+) -> None:
+    """Without borders and noise, one cell at 4 px is a quarter of the picture."""
+    (a,) = codes(generator, 1)
+    canvas = Canvas(closed_x=True, closed_y=True)
+    turned = copy.deepcopy(generator)
+    turned.const.copy_(generator.const.roll(cells_moved, -1))
+    here = draw_blend([Branch(generator, a, no_noise)], canvas)
+    there = draw_blend([Branch(turned, a, no_noise)], canvas)
+    torch.testing.assert_close(there, here.roll(16 * cells_moved, 3), atol=1e-5, rtol=0)
 
 
 def test_seeded_noise_is_the_same_in_every_window_and_has_no_period() -> None:

@@ -154,6 +154,16 @@ def test_a_ring_of_rolled_codes_is_the_rolled_ring(generator: Generator, noise: 
     near(whole(turned), here.roll(-32, 3))
 
 
+def test_a_ring_of_equal_codes_repeats_itself(generator: Generator) -> None:
+    """A strip of the same codes has a period only where no border is: closed, and to the bit."""
+    same = codes(generator, 1).repeat(3, 1)
+    noise = noise_field(generator, "const")
+    ring = assembled(strip(generator, 3, styles=same, noise=noise, closed_x=True), 32)
+    assert torch.equal(ring, ring.roll(32, 3))
+    open_strip = whole(strip(generator, 3, styles=same, noise=noise))
+    assert not torch.allclose(open_strip[..., 32:], open_strip[..., :-32], atol=1e-2)
+
+
 def test_the_ends_of_a_ring_meet(generator: Generator) -> None:
     """A tile across the joint is what lies on both sides of it, noise and all."""
     given = strip(generator, 3, closed_x=True)

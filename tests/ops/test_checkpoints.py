@@ -9,11 +9,15 @@ import models
 from engine.values import Latent, Network, split
 from models import GeneratorConfig, file_digest
 from models.config import layer_table
+from models.deltas import Delta, pack
 from models.rosinality import _names
 from models.stylegan2 import Generator
-from ops.features import interpolate_features, transfer_attribute
+from ops.features import interpolate_features, transfer_attribute, translate
+from ops.given import carrying
 from ops.local import collage
+from ops.masks import segment_parts
 from ops.panorama import weave_panorama
+from ops.pose import align_pose
 from ops.spatial import pad_features, resize_features, sample_shifts, shift_features
 from ops.synthesis import synthesize
 
@@ -93,6 +97,29 @@ def test_local_ops_restore_the_rest_when_asked(net: Network, pair: list[Latent])
     assert not torch.equal(pasted, own)
 
 
+def test_two_generators_draw_one_picture(net: Network, pair: list[Latent]) -> None:
+    key, own = models.network(net.path).layer("32.conv1").key, plain(pair[0], net)
+    bias = models.network(net.path).state_dict()[f"{key}.bias"]
+    packed = pack(Delta(net.digest, {f"{key}.bias": torch.ones_like(bias).half()}, {}))
+    tuned = carrying(net, packed)
+    assert torch.equal(translate(pair[0], net, tuned, alpha=0.0).image.data, own)
+    whole = translate(pair[0], net, tuned, alpha=1.0, swap=0)
+    assert torch.equal(whole.image.data, plain(pair[0], tuned))
+    assert not torch.equal(whole.image.data, own)
+    held = translate(pair[0], net, tuned, box=MIDDLE, swap=0, protect=True, margin=0.05)
+    assert held.leak_max.data == (0.0,)
+
+
+def test_poses_and_parts(net: Network, pair: list[Latent]) -> None:
+    posed = align_pose(*pair, net).latent
+    whole = transfer_attribute(*pair, net, last=net.resolution).image.data
+    assert torch.equal(plain(posed, net), whole)
+    settings = {"method": "clusters", "clusters": 3, "at": 16}
+    masks = [segment_parts(net, latent=pair[0], parts=[k], **settings).mask.data for k in range(3)]  # type: ignore[arg-type]
+    assert masks[0].shape == (1, 1, net.resolution, net.resolution)
+    torch.testing.assert_close(sum(masks), torch.ones_like(masks[0]), atol=1e-5, rtol=0)
+
+
 def test_pictures_of_other_sizes(net: Network, pair: list[Latent]) -> None:
     own, cell = plain(pair[0], net), net.resolution // 32
     assert torch.equal(pad_features(pair[0], net).data, own)
@@ -106,7 +133,7 @@ def test_pictures_of_other_sizes(net: Network, pair: list[Latent]) -> None:
 def test_pictures_rearranged(net: Network, pair: list[Latent]) -> None:
     own = plain(pair[0], net)
     move = (0.5, 0.5, 0.25, 0.25, 0.25, 0.5)
-    drawn = shift_features(pair[0], net, moves=[move], at=32, feather=0.0).data
+    drawn = shift_features(pair[0], net, moves=[move], at=32, feather=0.0).image.data
     top = net.resolution // 4
     assert torch.equal(drawn[..., :top, :], own[..., :top, :])
     assert not torch.equal(drawn, own)

@@ -316,6 +316,29 @@ def test_transfer_says_what_is_wrong(net: Network, pair: list[Latent]) -> None:
     assert caught.value.item == 1
 
 
+@pytest.mark.parametrize("align", ["none", "style"])
+@pytest.mark.parametrize(("last", "index"), [("32.conv1", 9), ("256", 99)])
+def test_a_soft_box_can_be_that_of_the_release(align: str, last: str, index: int) -> None:
+    network = Network("soat", str(GOLDEN / "soat-256.pt"), "d", "f", 256, 14)
+    stored = np.load(GOLDEN / "soat-256.npz")
+    both = split(Latent(torch.from_numpy(stored["w_plus"]), "w_plus", "f"))
+    made = transfer_attribute(
+        *both, network, box=(60, 80, 90, 70), edge="soat", align=align, last=last
+    )  # type: ignore[arg-type]
+    name = f"bbox_60_80_90_70_blend{index}_{'pose' if align == 'style' else 'nopose'}"
+    expected = torch.from_numpy(stored[name]).clamp(-1, 1)
+    torch.testing.assert_close(made.image.data[..., ::4, ::4], expected, atol=1e-3, rtol=0)
+
+
+def test_the_box_of_the_release_is_a_box(net: Network, pair: list[Latent]) -> None:
+    a, b = pair
+    with pytest.raises(OpError, match="needs a box"):
+        transfer_attribute(a, b, net, edge="soat")
+    for settings in ({"align": "rows", "box": BOX}, {"mask": mask_of(64, 1, 1, 9, 9)}):
+        with pytest.raises(OpError, match="is for a box"):
+            transfer_attribute(a, b, net, edge="soat", **settings)  # type: ignore[arg-type]
+
+
 # --- translation ------------------------------------------------------------------------------
 
 
@@ -357,6 +380,19 @@ def test_a_copy_of_the_source_changes_nothing_at_any_alpha(
     shutil.copy(net.path, path)
     copy = replace(net, name="copy", path=str(path), digest="another")
     assert torch.equal(translate(pair[0], net, copy, alpha=0.4).image.data, plain(pair[0], net))
+
+
+def test_a_reference_gives_the_targets_layers_a_code_of_their_own(
+    net: Network, tuned: Network, pair: list[Latent]
+) -> None:
+    a, b = pair
+    whole = translate(a, net, tuned, reference=b, alpha=1.0, early_alpha=1.0, swap=0)
+    assert torch.equal(whole.image.data, plain(b, tuned))
+    none = translate(a, net, tuned, reference=b, alpha=0.0)
+    assert torch.equal(none.image.data, plain(a, net))
+    own = translate(a, net, tuned).image.data
+    assert torch.equal(translate(a, net, tuned, reference=a).image.data, own)
+    assert not torch.equal(translate(a, net, tuned, reference=b).image.data, own)
 
 
 def test_a_place_is_translated_alone(net: Network, tuned: Network, pair: list[Latent]) -> None:

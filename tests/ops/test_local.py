@@ -50,6 +50,47 @@ def test_a_collage_of_all_features_goes_on_with_the_targets_styles(
     torch.testing.assert_close(made, expected.clamp(-1, 1), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("level", [4, 8, 16, 32])
+def test_a_collage_reaches_as_far_as_is_predicted_and_no_farther(
+    model: Network, pair: list[Latent], level: int
+) -> None:
+    """One cell pasted in a corner: the last changed column is the last one within reach."""
+    cell = 32 // level
+    mask = Mask(torch.zeros(1, 1, 32, 32))
+    mask.data[..., :cell, :cell] = 1
+    made = collage(*pair, model, mask, levels=[level], feather=0.0)
+    changed = (made.image.data != synthesize(pair[0], model).data).any(1)[0]
+    reach = int(made.predicted_reach_px.data[0])  # type: ignore[arg-type]
+    felt = reach - (cell - 1)  # the mask is a whole cell: nothing is lost by rounding
+    for along in (0, 1):
+        assert int(changed.any(along).nonzero().max()) == min(31, cell - 1 + felt)
+    none = collage(*pair, model, mask, levels=[level], strengths=[0.0])
+    assert none.predicted_reach_px.data == (0,)
+
+
+def test_what_is_protected_stays_as_it_was(companions: Network, pair: list[Latent]) -> None:
+    plain = synthesize(pair[0], companions).data
+    free = collage(*pair, companions, box=BOX)
+    held = collage(*pair, companions, box=BOX, protect=True, margin=0.1)
+    assert free.leak_max.data[0] > 1  # type: ignore[operator]
+    assert held.leak_max.data == held.leak_mean.data == (0.0,)
+    assert torch.equal(held.image.data[..., 24:, :], plain[..., 24:, :])
+    assert not torch.equal(held.image.data, plain)
+    free_edit, held_edit = (
+        edit_locally(
+            *pair, companions, parts=["face"], rho=0.0, epsilon=1e9, protect=protect, margin=0.0
+        )
+        for protect in (False, True)
+    )
+    assert free_edit.predicted_reach_px.data == (32,)
+    outside = (free_edit.mask.data <= 0.5).expand_as(plain)
+    assert outside.any()
+    assert torch.equal(held_edit.image.data[outside], plain[outside])
+    assert held_edit.leak_max.data == (0.0,)
+    none = edit_locally(*pair, companions, parts=["face"], rho=1.0)
+    assert none.predicted_reach_px.data == (0,)
+
+
 def test_collages_say_what_is_wrong(model: Network, pair: list[Latent]) -> None:
     a, b = pair
     for settings, message in [

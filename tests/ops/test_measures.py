@@ -5,7 +5,13 @@ import torch
 
 from engine.errors import ItemError, OpError, ShapeError
 from engine.values import Image, Mask, Network
-from ops.measures import measure, measure_high_band, measure_locality, measure_seam
+from ops.measures import (
+    measure,
+    measure_high_band,
+    measure_locality,
+    measure_seam,
+    measure_smoothness,
+)
 
 
 def test_equal_pictures_are_as_alike_as_can_be(model: Network) -> None:
@@ -85,3 +91,27 @@ def test_a_change_of_black_to_white_is_a_third_inside() -> None:
         measure_locality(Image(black), Image(black), Mask(0 * mask))
     with pytest.raises(ShapeError, match="one size"):
         measure_locality(Image(black), Image(black), Mask(torch.ones(1, 1, 4, 4)))
+
+
+def test_a_step_that_is_all_of_the_way_is_uneven(companions: Network) -> None:
+    a, b = (torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(n)) for n in (1, 2))
+    jump = measure_smoothness([Image(x) for x in (a, a, a, b)], companions)
+    assert jump.unevenness.data == (3.0,)
+    assert jump.detour.data == (1.0,)
+    fade = measure_smoothness([Image(torch.lerp(a, b, t / 8)) for t in range(9)], companions)
+    assert 1 <= float(fade.unevenness.data[0] or 0) < 2
+    assert float(fade.detour.data[0] or 0) >= 1
+    back = measure_smoothness([Image(x) for x in (a, b, a)], companions)
+    assert (back.unevenness.data, back.detour.data) == ((1.0,), (None,))
+    same = measure_smoothness([Image(a)] * 3, companions)
+    assert same.unevenness.data == same.detour.data == (None,)
+
+
+def test_a_way_that_is_none_is_refused(companions: Network, model: Network) -> None:
+    image = Image(torch.zeros(1, 3, 32, 32))
+    with pytest.raises(OpError, match="2 pictures: a way has at least three"):
+        measure_smoothness([image, image], companions)
+    with pytest.raises(OpError, match="no feature network"):
+        measure_smoothness([image] * 3, model)
+    with pytest.raises(ShapeError, match="several sizes"):
+        measure_smoothness([image, image, Image(torch.zeros(1, 3, 32, 40))], companions)

@@ -14,13 +14,14 @@ from models import fetch
 from ops.features import interpolate_features, transfer_attribute
 from ops.finetuning import finetune
 from ops.inversion import invert
-from ops.local import collage
+from ops.local import collage, edit_locally
 from ops.panorama import weave_panorama
-from ops.spatial import pad_features, resize_features, shift_features
+from ops.spatial import pad_features, resize_features, sample_shifts, shift_features
 from ops.synthesis import synthesize, vary_noise
 from ops.tuning import tune_generator
 
 BOX = (0.25, 0.25, 0.5, 0.5)
+MOVE = (*BOX, 0.25, 0.0)
 DRAWING: dict[str, Callable[[Latent, Network], Tensor]] = {
     "synthesize": lambda w, model: synthesize(w, model).data,
     "vary_noise": lambda w, model: vary_noise(w, model, rows="all", seed=(1,) * len(w.data)).data,  # type: ignore[arg-type]
@@ -30,7 +31,13 @@ DRAWING: dict[str, Callable[[Latent, Network], Tensor]] = {
     "weave_panorama": lambda w, model: weave_panorama(pair(w), model).data,
     "pad_features": lambda w, model: pad_features(w, model, left=1).data,
     "resize_features": lambda w, model: resize_features(w, model, width=48).data,
-    "shift_features": lambda w, model: shift_features(w, model, moves=[(*BOX, 0.25, 0.0)]).data,
+    "shift_features": lambda w, model: shift_features(w, model, moves=[MOVE]).image.data,
+    "sample_shifts": lambda w, model: sample_shifts(w, model).image.data,
+    "edit_locally": lambda w, model: (
+        edit_locally(
+            *pair(w), model, parts=[0, 1], method="clusters", clusters=4, at=8, rho=0.0
+        ).image.data
+    ),
 }
 
 

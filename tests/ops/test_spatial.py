@@ -10,6 +10,9 @@ import torch
 from engine.errors import OpError
 from engine.op import Seed
 from engine.values import Latent, Network, split
+from models import describe
+from models.masks import grown
+from models.rearranging import Softness, touched
 from models.stylegan2 import Generator
 from ops.spatial import pad_features, resize_features, sample_shifts, shift_features
 from ops.synthesis import synthesize
@@ -37,10 +40,12 @@ def test_edits_of_nothing_give_the_plain_picture(
         assert torch.equal(resize_features(one, model, at=at).data, plain)
         assert torch.equal(resize_features(one, model, at=at, width=32, height=32).data, plain)
     box = (0.25, 0.25, 0.5, 0.5)
-    assert torch.equal(shift_features(one, model, moves=[(*box, 0.25, 0.25)]).data, plain)
-    moved = [(*box, 0.5, 0.5)]
-    assert torch.equal(shift_features(one, model, moves=moved, strength=0.0).data, plain)
-    assert torch.equal(shift_features(one, model, moves=[]).data, plain)
+    far = (*box, 0.5, 0.5)
+    for moves, strength in (([(*box, 0.25, 0.25)], 1.0), ([far], 0.0), ([], 1.0)):
+        same = shift_features(one, model, moves=moves, strength=strength)
+        assert torch.equal(same.image.data, plain)
+        assert same.predicted_reach_px.data == (0,)
+        assert same.leak_max.data == (0.0,)
 
 
 @pytest.mark.parametrize("at", [4, 8, 16, 32])
@@ -110,11 +115,11 @@ def test_a_part_is_copied_and_the_rest_stays(
 ) -> None:
     """At the last resolution a hard shift is a copy of pixels."""
     moves = [(2.0, 3.0, 8.0, 6.0, 20.0, 21.0)]
-    moved = shift_features(one, model, moves=moves, at=32, feather=0.0).data
+    moved = shift_features(one, model, moves=moves, at=32, feather=0.0).image.data
     expected = plain.clone()
     expected[..., 21:27, 20:28] = plain[..., 3:9, 2:10]
     assert torch.equal(moved, expected)
-    both = shift_features(one, model, moves=moves, at=32, feather=0.0, swap=True).data
+    both = shift_features(one, model, moves=moves, at=32, feather=0.0, swap=True).image.data
     expected[..., 3:9, 2:10] = plain[..., 21:27, 20:28]
     assert torch.equal(both, expected)
 
@@ -122,21 +127,89 @@ def test_a_part_is_copied_and_the_rest_stays(
 def test_a_shift_of_features_reaches_no_farther_than_its_layers(
     model: Network, one: Latent, plain: torch.Tensor
 ) -> None:
-    moved = shift_features(
-        one, model, moves=[(0.0, 0.0, 0.25, 0.25, 0.5, 0.0)], at=16, feather=0.0
-    ).data
+    made = shift_features(one, model, moves=[(0.0, 0.0, 0.25, 0.25, 0.5, 0.0)], at=16, feather=0.0)
+    moved = made.image.data
     changed = (moved != plain).any(1)[0].nonzero()
     assert len(changed)
     reach = 4 * (32 // 32) - 3 + 2  # up to 32 px, and the low-pass of the picture before it
     assert int(changed[:, 1].min()) >= 16 - reach
     assert int(changed[:, 1].max()) <= 23 + reach
     assert int(changed[:, 0].max()) <= 7 + reach
+    assert made.predicted_reach_px.data == (reach + 1,)  # a box may begin within a cell
+
+
+@pytest.mark.parametrize("at", [8, 16, 32])
+@pytest.mark.parametrize("swap", [False, True])
+def test_nothing_changes_beyond_the_reach_that_is_predicted(
+    model: Network, one: Latent, plain: torch.Tensor, at: int, swap: bool
+) -> None:
+    moves = [(0.0, 0.0, 0.125, 0.125, 0.25, 0.125)]
+    made = shift_features(one, model, moves=moves, at=at, feather=0.05, swap=swap)
+    laid = touched(32, at, moves, Softness(0.05, swap=swap))
+    beyond = grown(laid, int(made.predicted_reach_px.data[0])) == 0  # type: ignore[arg-type]
+    changed = (made.image.data != plain).any(1, keepdim=True)
+    assert bool(beyond.any())
+    assert not bool((changed & beyond).any())
+    assert bool((changed & (laid > 0)).any())
+
+
+def test_what_is_protected_is_the_plain_picture(
+    model: Network, one: Latent, plain: torch.Tensor
+) -> None:
+    moves = [(0.0, 0.0, 0.25, 0.25, 0.5, 0.0)]
+    free = shift_features(one, model, moves=moves, at=8, feather=0.0)
+    held = shift_features(one, model, moves=moves, at=8, feather=0.0, protect=True, margin=0.1)
+    assert free.leak_max.data[0] > 1  # type: ignore[operator]
+    assert held.leak_max.data == held.leak_mean.data == (0.0,)
+    assert torch.equal(held.image.data[..., 12:, :], plain[..., 12:, :])
+    assert torch.equal(held.image.data[..., :8, 16:24], free.image.data[..., :8, 16:24])
+
+
+def test_what_is_copied_is_redrawn_much_as_it_was() -> None:
+    """By the coarse light and dark of the place, as against what stood there before."""
+    info = describe("landscapes-128")
+    network = Network(
+        "landscapes-128", str(info.path), info.digest, info.digest, info.resolution, info.num_rows
+    )
+    z = torch.randn(8, 512, generator=torch.Generator().manual_seed(8))
+    scenes = Latent(z, "z", network.family)
+    moves = [(0.0, 0.375, 0.25, 0.25, 0.5, 0.375)]
+    before = synthesize(scenes, network).data
+    after = shift_features(scenes, network, moves=moves, at=32, feather=0.0).image.data
+
+    def coarse(picture: torch.Tensor, left: int) -> torch.Tensor:
+        part = torch.nn.functional.avg_pool2d(picture[..., 48:80, left : left + 32], 4).flatten(1)
+        return torch.nn.functional.normalize(part - part.mean(1, keepdim=True), dim=1)
+
+    source = coarse(before, 0)
+    was, now = ((source * coarse(x, 64)).sum(1) for x in (before, after))
+    assert float(now.mean()) > 0.8
+    assert float(now.mean()) > float(was.mean()) + 0.1
+
+
+@pytest.mark.parametrize(
+    ("swap", "name"),
+    [
+        (False, "patch_copy_32_64_48_48_to_160_96"),
+        (True, "patch_swap_32_64_48_48_and_160_96"),
+    ],
+)
+def test_without_the_small_picture_it_is_the_published_patch(swap: bool, name: str) -> None:
+    network = Network("soat", str(GOLDEN / "soat-256.pt"), "d", "f", 256, 14)
+    stored = np.load(GOLDEN / "soat-256.npz")
+    code = Latent(torch.from_numpy(stored["w_plus"][:1]), "w_plus", "f")
+    moves = [(32.0, 64.0, 48.0, 48.0, 160.0, 96.0)]
+    made = shift_features(
+        code, network, moves=moves, at=16, feather=0.0, swap=swap, picture=False
+    ).image.data
+    expected = torch.from_numpy(stored[name]).clamp(-1, 1)
+    torch.testing.assert_close(made[..., ::4, ::4], expected, atol=1e-3, rtol=0)
 
 
 def test_fractions_and_pixels_mean_the_same(model: Network, one: Latent) -> None:
     shares = shift_features(one, model, moves=[(0.0, 0.25, 0.5, 0.25, 0.25, 0.5)], at=8)
     pixels = shift_features(one, model, moves=[(0.0, 8.0, 16.0, 8.0, 8.0, 16.0)], at=8)
-    assert torch.equal(shares.data, pixels.data)
+    assert torch.equal(shares.image.data, pixels.image.data)
 
 
 def test_variants_differ_repeat_and_can_be_made_again(
@@ -150,7 +223,7 @@ def test_variants_differ_repeat_and_can_be_made_again(
     assert torch.equal(again.image.data, made[2].image.data)
     moves = [tuple(move) for move in json.loads(str(made[2].moves.data[0]))]
     same = shift_features(one, model, moves=moves, at=8, feather=0.1)
-    assert torch.equal(same.data, made[2].image.data)
+    assert torch.equal(same.image.data, made[2].image.data)
 
 
 @pytest.mark.parametrize(("axis", "still"), [("horizontal", (1, 5)), ("vertical", (0, 4))])

@@ -32,7 +32,7 @@ SMALL = {
     "ganspace": ("components=[0]", "strengths=[2]", "at_layer=20"),
     "image2stylegan": ("steps=2", "places=[0.5]", "crossovers=[6]", "amounts=[1]"),
     "interpolate_features": ("count=1",),
-    "interpolation": ("count=1", "steps=[0, 1]"),
+    "interpolation": ("count=1", "steps=[0, 0.5, 1]"),
     "learn_directions": ("count=100", "attributes=[smile]"),
     "pad_and_resize": ("count=1",),
     "panorama": (),
