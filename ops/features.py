@@ -171,6 +171,7 @@ def transfer_attribute(  # noqa: PLR0913 (settings are declared here and nowhere
     with checked():
         end = choose_layers(generator.config, last)[1]
     own = styles_of(generator, target)
+    where: Tensor | None
     if edge == "soat":
         if mask is not None or align == "rows":
             raise OpError("edge 'soat' is for a box, aligned by style or none; 'exact' is for all")

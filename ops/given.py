@@ -32,6 +32,18 @@ def generator_of(codes: Sequence[Latent], model: Network) -> "Generator":
     return models.fetch(model)
 
 
+def exact_generator(model: Network) -> "Generator":
+    """The generator of a model in full precision, whatever the model's own is.
+
+    Catalogues of features are made with it: what their numbers mean must not hang on rounding.
+    """
+    from dataclasses import replace
+
+    import models
+
+    return models.fetch(replace(model, precision="fp32"))
+
+
 def canvas(folder: str, *shape: int) -> "Tensor":
     """Room for float32 numbers: in memory, or if they are many in a file of a scratch folder.
 

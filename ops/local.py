@@ -10,6 +10,7 @@ from engine.op import Range, Seed, op
 from engine.values import Image, Latent, Mask, Network, Scalar
 from ops.given import (
     checked,
+    exact_generator,
     fault_of_parts,
     generator_of,
     judge_box,
@@ -180,19 +181,21 @@ def edit_locally(  # noqa: PLR0913 (settings are declared here and nowhere else)
     import torch
 
     from models.masks import confined
-    from models.parts import channel_shares
+    from models.parts import catalogue, channel_shares
 
     generator = generator_of((target, reference), model)
     net = _network(model) if method == "network" else None
     numbers = _numbers(parts if isinstance(parts, list) else [parts], net, clusters)
     with torch.no_grad(), checked():
-        mine = _catalogued(generator, net, at, clusters)[numbers].sum(0)
+        exact = exact_generator(model)
+        centers = catalogue(exact, at, clusters) if net is None else None
+        mine = _catalogued(exact, net, at, clusters)[numbers].sum(0)
         budgets = [early_epsilon if layer.index < 4 else epsilon for layer in generator.layers]
         shares = channel_shares(generator, mine, strategy, rho, budgets) * strength
         own, other = styles_of(generator, target), styles_of(generator, reference)
         mixed = torch.lerp(own, other, shares.expand_as(own))
         plain, drawn = (generator.synthesize_styles(s).clamp(-1, 1) for s in (own, mixed))
-        where = _members(generator, net, own, plain, at, clusters)[:, numbers].sum(1, keepdim=True)
+        where = _members(generator, net, own, plain, at, centers)[:, numbers].sum(1, keepdim=True)
         where = torch.nn.functional.interpolate(where, plain.shape[2:], mode="bilinear")
         held = confined(
             plain, drawn, (where > 0.5).float(), round(margin * model.resolution), protect
@@ -269,15 +272,16 @@ def _members(
     styles: "Tensor",
     pictures: "Tensor",
     at: int,
-    clusters: int,
+    centers: "Tensor | None",
 ) -> "Tensor":
-    """The share of each place in each part, [N, K, h, w]."""
-    from models.parts import catalogue, memberships
+    """The share of each place in each part, [N, K, h, w]; of centers, to the nearest."""
+    from models.parts import memberships
 
     if net is not None:
         found: Tensor = net(pictures).part_logits.softmax(1)
         return found
-    return memberships(generator, styles, at, catalogue(generator, at, clusters))
+    assert centers is not None
+    return memberships(generator, styles, at, centers)
 
 
 @lru_cache(maxsize=2)
@@ -287,12 +291,13 @@ def _catalogued(
     """How much of each style channel's energy lies in each part, over typical codes."""
     import torch
 
-    from models.parts import contributions, typical_styles
+    from models.parts import catalogue, contributions, typical_styles
 
     styles = typical_styles(generator)
+    centers = catalogue(generator, at, clusters) if net is None else None
     members = torch.cat(
         [
-            _members(generator, net, part, generator.synthesize_styles(part), at, clusters)
+            _members(generator, net, part, generator.synthesize_styles(part), at, centers)
             for part in torch.split(styles, 4)
         ]
     )

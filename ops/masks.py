@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from engine.errors import ItemError, OpError, suggestion
 from engine.op import Asset, Range, op
 from engine.values import Image, Latent, Mask, Network, Scalar, check_family
-from ops.given import checked, fault_of_parts, judge_parts
+from ops.given import checked, exact_generator, fault_of_parts, judge_parts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -129,7 +129,7 @@ def load_mask(
     return Mask(feathered(torch.clone(found), feather * min(height, width)))
 
 
-@op(version=1, batch=4, batch_cuda=32, fixed=True, check=judge_parts)
+@op(version=2, batch=4, batch_cuda=32, fixed=True, check=judge_parts)
 def segment_parts(  # noqa: PLR0913 (settings are declared here and nowhere else)
     model: Network,
     image: Image | None = None,
@@ -216,7 +216,7 @@ def _by_clusters(
         cell_px(model.resolution, at)
     generator = models.fetch(model)
     with torch.no_grad():
-        centers = catalogue(generator, at, clusters)
+        centers = catalogue(exact_generator(model), at, clusters)
         styles = to_styles(generator, latent.data.to(model.device), latent.space)
         found = memberships(generator, styles, at, centers)[:, [int(part) for part in parts]]
         size = (model.resolution, model.resolution)

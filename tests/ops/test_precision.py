@@ -15,6 +15,7 @@ from ops.features import interpolate_features, transfer_attribute
 from ops.finetuning import finetune
 from ops.inversion import invert
 from ops.local import collage, edit_locally
+from ops.masks import segment_parts
 from ops.panorama import weave_panorama
 from ops.spatial import pad_features, resize_features, sample_shifts, shift_features
 from ops.synthesis import synthesize, vary_noise
@@ -56,6 +57,18 @@ def test_half_precision_draws_nearly_the_same(
     error = (half - full).abs()
     assert 0 < float(error.mean()) < 0.02
     assert float(error.max()) < 0.5
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_a_numbered_part_is_the_same_part_in_every_precision(
+    model: Network, w: Latent, precision: str
+) -> None:
+    for number in range(12):
+        full, half = (
+            segment_parts(each, latent=w, parts=number, method="clusters", clusters=12, at=16).mask
+            for each in (model, replace(model, precision=precision))
+        )
+        assert float((full.data - half.data).abs().mean()) < 0.02
 
 
 def test_the_pool_keeps_precisions_apart(model: Network) -> None:
