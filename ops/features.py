@@ -203,7 +203,7 @@ def translate(  # noqa: PLR0913 (settings are declared here and nowhere else)
     reference: Latent | None = None,
     mask: Mask | None = None,
     *,
-    alpha: Share = 0.7,
+    alpha: Literal["horizontal", "vertical"] | Share = 0.7,
     early_alpha: Share = 0.0,
     swap: Annotated[int, Range(0)] = 6,
     box: Box | None = None,
@@ -222,14 +222,15 @@ def translate(  # noqa: PLR0913 (settings are declared here and nowhere else)
 
     Shapes: latent, reference z, w, w_plus or style of N items; mask [N, 1, H, W] ->
     image [N, 3, R, R].
-    Units: alpha 0 (the source's picture) .. 1 (the target's); box [x, y, w, h] in fractions of the
-    picture (all four at most 1) or px; feather and margin in sides of the picture.
+    Units: alpha 0 (the source's picture) .. 1 (the target's), or a ramp from the one to the other;
+    box [x, y, w, h] in fractions of the picture (all four at most 1) or px; feather and margin in
+    sides of the picture.
     Raises: OpError if the generators do not belong together (the first tensor that differs is
     named) or are one and the same; ItemError bad_input for an empty or broken mask.
     Source: Chong et al. 2021, arXiv:2111.01619, section 3.4.
     """
     import models
-    from models.alphas import constant, stepped, within
+    from models.alphas import constant, ramp, stepped, within
     from models.blend import Branch
     from models.canvas import noise_field
     from models.pairs import check_pair
@@ -244,7 +245,8 @@ def translate(  # noqa: PLR0913 (settings are declared here and nowhere else)
     where = region_of(mask, box, feather, source)
     own = styles_of(mine, latent)
     other = own if reference is None else styles_of(mine, reference)
-    over = stepped(constant(early_alpha), constant(alpha), swap)
+    late = ramp(alpha) if isinstance(alpha, str) else constant(alpha)
+    over = stepped(constant(early_alpha), late, swap)
     if where is not None:
         over = within(over, _masked(where))
     branches = [
@@ -364,6 +366,8 @@ def _local(
     # A mask that only touches a cell of a layer blends all of the cell.
     reaches = [reach_px(generator, layer) + side // layer.resolution - 1 for layer in blended]
     reach = min(side, max(reaches, default=0))
+    if blended and blended[0].index == 0 and any(b.generator is not generator for b in branches):
+        reach = side  # learned constants are blended before the first layer
     return LocalEdit(
         Image(held.image),
         Scalar((reach,) * len(drawn)),

@@ -395,6 +395,32 @@ def test_a_reference_gives_the_targets_layers_a_code_of_their_own(
     assert not torch.equal(translate(a, net, tuned, reference=b).image.data, own)
 
 
+@pytest.mark.parametrize("axis", ["horizontal", "vertical"])
+def test_a_picture_may_turn_from_one_generator_to_the_other(
+    net: Network, tuned: Network, pair: list[Latent], axis: str
+) -> None:
+    late = models.network(net.path).layer("32.conv0").index
+    drawn = translate(pair[0], net, tuned, alpha=axis, swap=late).image.data  # type: ignore[arg-type]
+    ends = [translate(pair[0], net, tuned, alpha=a, swap=late).image.data for a in (0.0, 1.0)]
+    if axis == "vertical":
+        drawn, ends = drawn.mT, [end.mT for end in ends]
+    # Beyond the ramp, which begins after a quarter, and its reach of 5 px from there.
+    assert torch.equal(drawn[..., :10], ends[0][..., :10])
+    torch.testing.assert_close(drawn[..., 54:], ends[1][..., 54:], atol=1e-5, rtol=0)
+    assert not torch.allclose(drawn[..., 32], ends[0][..., 32], atol=1e-2)
+
+
+def test_where_constants_are_blended_too_all_of_the_picture_may_change(
+    net: Network, tuned: Network, pair: list[Latent]
+) -> None:
+    corner = mask_of(64, 0, 0, 1, 1)
+    early, late = (
+        translate(pair[0], net, tuned, mask=corner, swap=swap, feather=0.0) for swap in (0, 2)
+    )
+    assert early.predicted_reach_px.data == (64,)
+    assert int(late.predicted_reach_px.data[0] or 0) < 64
+
+
 def test_a_place_is_translated_alone(net: Network, tuned: Network, pair: list[Latent]) -> None:
     drawn = translate(pair[0], net, tuned, box=BOX, protect=True, swap=0, margin=0.05)
     assert drawn.leak_max.data == (0.0,)

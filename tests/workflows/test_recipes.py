@@ -43,7 +43,7 @@ SMALL = {
     "stochastic_variation": ("count=1", "draws=2"),
     "style_mixing": ("bands=[fine]", "crossovers=[0, 6]"),
     "transfer_attribute": ("count=1",),
-    "translate": ("steps=2", "alphas=[1]", "swaps=[0]"),
+    "translate": ("steps=2", "alphas=[0, 0.5, 1]", "swaps=[0]"),
     "truncation": ("count=1", "psis=[1, 0]"),
     "stylespace": (
         "traced=1",
