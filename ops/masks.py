@@ -60,7 +60,15 @@ def mask_box(image: Image, *, box: Box, feather: Feather = 0.0) -> Mask:
     return _repeated(image, _judged(drawn, fractions=max(box) <= 1))
 
 
-@op(version=1, batch=8, cache=False)
+def _judge_points(
+    settings: Mapping[str, Any], _sides: Mapping[str, int]
+) -> Iterator[tuple[str, str]]:
+    """What is wrong with the corners of a polygon, whatever the picture."""
+    if len(settings["points"]) < 3:
+        yield "points", f"a polygon of {len(settings['points'])} points: must be three or more"
+
+
+@op(version=1, batch=8, cache=False, check=_judge_points)
 def mask_polygon(image: Image, *, points: list[Point], feather: Feather = 0.0) -> Mask:
     """Select the inside of a polygon in a picture; what lies beyond the picture is left out.
 

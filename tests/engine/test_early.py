@@ -89,6 +89,7 @@ def complaint(tmp_path: Path, step: str) -> str:
             "{op: transfer_attribute, in: {target: c, reference: c}, with: {edge: soat}}",
             "needs a box",
         ),
+        ("{op: sample_shifts, in: {latent: c}, with: {at: []}}", "at least one must be named"),
         ("{op: edit_locally, in: {target: c, reference: c}, with: {parts: []}}", "at least one"),
         (
             "{op: segment_parts, in: {latent: c}, with: {parts: [1], method: clusters, at: 5}}",
@@ -107,3 +108,14 @@ def test_settings_are_judged_where_they_stand(tmp_path: Path, step: str, message
 def test_what_a_field_decides_is_left_to_the_run(tmp_path: Path) -> None:
     step = "{op: resize_features, in: {latent: c}, with: {width: '${c.index}'}}"
     assert complaint(tmp_path, step) == ""
+
+
+def test_a_polygon_has_three_corners_whatever_the_picture(tmp_path: Path) -> None:
+    path = tmp_path / "w.yaml"
+    path.write_text(
+        f"{HEAD}steps:\n  i: {{op: synthesize, in: {{latent: c}}}}\n"
+        "  p: {op: mask_polygon, in: {image: i}, with: {points: [[0, 0], [1, 1]]}}\n"
+        "outputs: [{from: p, to: '{c.index}.png'}]\n"
+    )
+    with pytest.raises(SpecError, match=r"w\.yaml:6:\d+: .*a polygon of 2 points"):
+        plan(path, out=tmp_path / "out")
