@@ -72,7 +72,7 @@ def draw_blend(
 
     `tile` is in cells of the 4 px level. A tile is computed with the margin that it hangs on, so
     tiles side by side are the whole. `edits` by resolution change the walk on its way; they need
-    the whole canvas.
+    the whole canvas, and a closed one stays closed at its new size.
     Raises: ModelError if the codes cannot be blended.
     """
     check_branches(branches)
@@ -80,18 +80,24 @@ def draw_blend(
     tile = tile or canvas.whole
     if edits and tile != canvas.whole:
         raise ModelError("features are edited on a whole canvas, not on a tile of one")
-    if edits and (canvas.closed_x or canvas.closed_y):
-        raise ModelError("features are edited on an open canvas, not on a closed one")
-    walk = begin(branches, canvas, tile)
+    walk, inner = begin(branches, canvas, tile), tile
     layers = branches[0].generator.layers
     for layer in layers:
         walk = step(branches, walk)
-        if layer.index + 1 < len(layers) and layers[layer.index + 1].resolution == layer.resolution:
+        last = layer is layers[-1]
+        if not last and layers[layer.index + 1].resolution == layer.resolution:
             continue
+        inner = inner if layer.resolution == 4 else inner.times(2)
         if edits and layer.resolution in edits:
-            walk = edits[layer.resolution](walk)
-        elif not edits:
-            walk = _trimmed(walk, canvas, tile, layer.resolution, last=layer is layers[-1])
+            walk = edits[layer.resolution](_cut(walk, inner))
+            inner = walk.region
+            walk = walk if last else _surrounded(walk, canvas)
+        elif last:
+            walk = _cut(walk, inner)
+        elif edits:
+            walk = _cut(walk, _with_margin(inner, canvas))
+        else:
+            walk = _cut(walk, canvas.clip(inner.grown(HALO), layer.resolution))
     assert walk.state.skip is not None
     return walk.state.skip
 
@@ -336,10 +342,8 @@ def _as(alpha: Tensor | float, like: Tensor) -> Tensor:
 # --- tiles -----------------------------------------------------------------------------------
 
 
-def _trimmed(walk: Walk, canvas: Canvas, tile: Region, resolution: int, last: bool) -> Walk:
-    """Only what the tile still hangs on: it and its margin."""
-    wanted = tile.times(resolution // 4)
-    wanted = wanted if last else canvas.clip(wanted.grown(HALO), resolution)
+def _cut(walk: Walk, wanted: Region) -> Walk:
+    """Only a part of a window."""
     if wanted == walk.region:
         return walk
     top, left = wanted.top - walk.region.top, wanted.left - walk.region.left
@@ -353,3 +357,22 @@ def _trimmed(walk: Walk, canvas: Canvas, tile: Region, resolution: int, last: bo
         ),
         wanted,
     )
+
+
+def _with_margin(whole: Region, canvas: Canvas) -> Region:
+    """A whole canvas of any size with what its next layers hang on beyond closed sides."""
+    y, x = (HALO * closed for closed in (canvas.closed_y, canvas.closed_x))
+    return Region(whole.top - y, whole.left - x, whole.height + 2 * y, whole.width + 2 * x)
+
+
+def _surrounded(walk: Walk, canvas: Canvas) -> Walk:
+    """A whole canvas with what lies at its other side added beyond closed sides."""
+    wide = _with_margin(walk.region, canvas)
+    around = replace(wide, top=wide.top - walk.region.top, left=wide.left - walk.region.left)
+    skip = walk.state.skip
+    state = replace(
+        walk.state,
+        features=repeated(walk.state.features, around),
+        skip=None if skip is None else repeated(skip, around),
+    )
+    return Walk(state, wide)

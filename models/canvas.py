@@ -140,15 +140,23 @@ def noise_field(
     return fixed_field(generator) if kind == "const" else no_noise
 
 
-def wrapped(field: NoiseField, canvas: Canvas) -> NoiseField:
-    """Noise on a closed canvas: what lies past one side is what lies at the other."""
+def wrapped(
+    field: NoiseField, canvas: Canvas, sized: Callable[[int], tuple[int, int]] | None = None
+) -> NoiseField:
+    """Noise on a closed canvas: what lies past one side is what lies at the other.
+
+    `sized` gives the height and width in cells at a resolution, where edits change them.
+    """
 
     def inner(layer: Layer, region: Region) -> Tensor | None:
         if layer.noise is None:
             return None
         scale = layer.resolution // 4
-        rows = list(_turns(region.top, region.height, canvas.closed_y, canvas.height * scale))
-        columns = list(_turns(region.left, region.width, canvas.closed_x, canvas.width * scale))
+        high, wide = canvas.height * scale, canvas.width * scale
+        if sized is not None:
+            high, wide = sized(layer.resolution)
+        rows = list(_turns(region.top, region.height, canvas.closed_y, high))
+        columns = list(_turns(region.left, region.width, canvas.closed_x, wide))
         parts = [
             [field(layer, Region(top, left, height, width)) for left, width in columns]
             for top, height in rows

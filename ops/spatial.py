@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Feather = Annotated[float, Range(0, 0.5)]
 Noise = Literal["const", "seeded", "none"]
+Closed = Literal["none", "horizontal", "vertical", "both"]
 #: A box [x, y, w, h] and where its corner goes, [to_x, to_y].
 Move = tuple[float, float, float, float, float, float]
 Extra = Annotated[int, Range(0, 65536)]
@@ -114,6 +115,7 @@ def pad_features(  # noqa: PLR0913 (settings are declared here and nowhere else)
     unit: Literal["cells", "px"] = "cells",
     at: int = 8,
     mode: Literal["replicate", "reflect", "circular"] = "reflect",
+    closed: Closed = "none",
     noise: Noise = "const",
     seed: Seed = UNSEEDED,
 ) -> Image:
@@ -121,7 +123,8 @@ def pad_features(  # noqa: PLR0913 (settings are declared here and nowhere else)
 
     "replicate" draws the background out, "reflect" and "circular" repeat what is there. Coarse
     resolutions redraw what they repeat, fine ones copy it. Features and the small picture are
-    padded together, so that shape and colour stay in register.
+    padded together, so that shape and colour stay in register. `closed` sides go on at the opposite
+    ones, as tiles do.
 
     Shapes: latent z, w, w_plus or style of N items -> image [N, 3, H, W].
     Units: sides in cells of resolution `at` (each model resolution / `at` px), or in px.
@@ -135,11 +138,13 @@ def pad_features(  # noqa: PLR0913 (settings are declared here and nowhere else)
     around = {"left": left, "right": right, "top": top, "bottom": bottom}
     with checked():
         sides = Sides(**padding(model.resolution, at, around, unit, mode))
-    return _edited(latent, model, {at: padded(sides, mode)}, noise, seed)
+    size = (at + sides.top + sides.bottom, at + sides.left + sides.right)
+    around = _Around(closed, at, *size)
+    return _edited(latent, model, {at: padded(sides, mode)}, noise, seed, around)
 
 
 @op(version=1, batch=1, batch_cuda=8, fixed=True, check=_judge_scaling)
-def resize_features(
+def resize_features(  # noqa: PLR0913 (settings are declared here and nowhere else)
     latent: Latent,
     model: Network,
     *,
@@ -147,12 +152,14 @@ def resize_features(
     height: Side | None = None,
     at: int = 8,
     mode: Literal["nearest", "bilinear"] = "nearest",
+    closed: Closed = "none",
     noise: Noise = "const",
     seed: Seed = UNSEEDED,
 ) -> Image:
     """Draw a picture of another size: the features of one resolution are drawn out or together.
 
-    Texture keeps its sharpness, which scaling the picture would blur.
+    Texture keeps its sharpness, which scaling the picture would blur. `closed` sides go on at the
+    opposite ones: a picture that can be laid side by side.
 
     Shapes: latent z, w, w_plus or style of N items -> image [N, 3, height, width].
     Units: width and height px, whole cells of resolution `at`; left out: the native side.
@@ -165,7 +172,8 @@ def resize_features(
 
     with checked():
         cells = scaling(model.resolution, at, height, width)
-    return _edited(latent, model, {at: scaled(*cells, mode)}, noise, seed)
+    edits = {at: scaled(*cells, mode)}
+    return _edited(latent, model, edits, noise, seed, _Around(closed, at, *cells))
 
 
 @op(version=2, batch=1, batch_cuda=8, fixed=True, check=_judge_moves)
@@ -279,15 +287,36 @@ def _fault_of_sizes(size: Sequence[float]) -> str:
 # --- drawing ---------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """Which sides of a picture are closed, and its height and width in cells from `at` on."""
+
+    closed: Closed = "none"
+    at: int = 4
+    height: int = 4
+    width: int = 4
+
+    def sized(self, resolution: int) -> tuple[int, int]:
+        """Height and width in cells at a resolution: edits come after the layers of `at`."""
+        if resolution <= self.at:
+            return resolution, resolution
+        return self.height * resolution // self.at, self.width * resolution // self.at
+
+
 def _edited(
-    latent: Latent, model: Network, edits: "Mapping[int, Edit]", noise: Noise, seed: Seed
+    latent: Latent,
+    model: Network,
+    edits: "Mapping[int, Edit]",
+    noise: Noise,
+    seed: Seed,
+    around: _Around = _Around(),
 ) -> Image:
     """The pictures of codes whose features are edited on their way."""
     import torch
 
     import models
     from models.blend import Branch, draw_blend
-    from models.canvas import noise_field
+    from models.canvas import Canvas, noise_field, wrapped
     from models.codes import to_styles
 
     check_family(latent, model)
@@ -295,7 +324,14 @@ def _edited(
     with torch.no_grad(), checked():
         styles = to_styles(generator, latent.data.to(model.device), latent.space)
         field = noise_field(generator, noise, seed, len(styles))
-        return Image(draw_blend([Branch(generator, styles, field)], edits=edits).clamp(-1, 1))
+        canvas = Canvas(
+            closed_x=around.closed in ("horizontal", "both"),
+            closed_y=around.closed in ("vertical", "both"),
+        )
+        if around.closed != "none":
+            field = wrapped(field, canvas, around.sized)
+        drawn = draw_blend([Branch(generator, styles, field)], canvas, edits=edits)
+        return Image(drawn.clamp(-1, 1))
 
 
 def _blamed(message: str, names: Sequence[str] | Mapping[str, int], other: str) -> str:

@@ -388,6 +388,16 @@ def test_on_a_closed_canvas_the_sides_meet(generator: Generator) -> None:
     torch.testing.assert_close(turned, here.roll(-3 * 16, 3), atol=1e-4, rtol=0)
 
 
+def test_noise_goes_around_a_closed_canvas_at_the_size_it_has_there() -> None:
+    plain, layer = seeded_field([5]), small().layer("64.conv1")
+    canvas = Canvas(closed_x=True)
+    for sized, width in ((None, 64), (lambda side: (side, 3 * side // 2), 96)):
+        found = wrapped(plain, canvas, sized)(layer, Region(3, width - 2, 9, 10))
+        parts = [plain(layer, Region(3, left, 9, wide)) for left, wide in ((width - 2, 2), (0, 8))]
+        assert found is not None
+        assert torch.equal(found, torch.cat([part for part in parts if part is not None], 3))
+
+
 @pytest.mark.parametrize("cells_moved", [1, 3])
 def test_a_constant_moved_by_cells_moves_the_picture(
     generator: Generator, cells_moved: int
@@ -500,12 +510,28 @@ def test_the_mirror_of_padding_left_is_padding_the_mirror_right(mode: PadMode) -
     assert torch.equal(left[..., 5:], features)
 
 
-def test_features_are_edited_on_open_canvases_only() -> None:
+def test_what_is_padded_around_repeats_exactly_on_a_closed_canvas(generator: Generator) -> None:
+    (a,) = codes(generator, 1)
+    around, closed = padded(Sides(left=8, right=8), "circular"), Canvas(closed_x=True)
+    picture = draw_blend([Branch(generator, a, no_noise)], closed, edits={8: around})
+    assert picture.shape[3] == 3 * 64
+    assert torch.equal(picture, picture.roll(64, 3))
+    once = draw_blend([Branch(generator, a, no_noise)], closed)
+    torch.testing.assert_close(picture[..., 64:128], once, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("at", [4, 8, 16, 64])
+def test_features_moved_around_a_closed_canvas_move_the_picture(at: int) -> None:
     net = small()
     (a,) = codes(net, 1)
-    edits = {8: padded(Sides(left=1), "replicate")}
-    with pytest.raises(ModelError, match="open canvas"):
-        draw_blend([Branch(net, a, no_noise)], Canvas(closed_x=True), edits=edits)
+    canvas = Canvas(closed_x=True, closed_y=True)
+    turn = shifted([Shift(-1, -2, torch.ones(1, 1, at, at))])
+    plain = draw_blend([Branch(net, a, no_noise)], canvas)
+    moved = draw_blend([Branch(net, a, no_noise)], canvas, edits={at: turn})
+    cell = 64 // at
+    torch.testing.assert_close(moved, plain.roll((cell, 2 * cell), (2, 3)), atol=1e-5, rtol=0)
+    nothing = draw_blend([Branch(net, a, no_noise)], canvas, edits={at: padded(Sides(), "reflect")})
+    torch.testing.assert_close(nothing, plain, atol=1e-5, rtol=0)
 
 
 def test_a_mirror_longer_than_the_features_is_refused() -> None:

@@ -107,6 +107,37 @@ def test_large_generators_take_any_size_of_their_grid(tmp_path: Path, resolution
     assert bool(torch.isfinite(wide.data).all())
 
 
+def step_across(picture: torch.Tensor, dim: int) -> float:
+    """The mean jump from the last column (or row) to the first one."""
+    ends = picture.select(dim, -1), picture.select(dim, 0)
+    return float((ends[1] - ends[0]).abs().mean())
+
+
+@pytest.mark.parametrize("noise", ["none", "seeded", "const"])
+@pytest.mark.parametrize("closed", ["horizontal", "vertical", "both"])
+def test_closed_sides_go_on_at_the_opposite_ones(tmp_path: Path, noise: str, closed: str) -> None:
+    network = small(tmp_path, 64)
+    (code,) = codes(network, 1)
+    given = {"noise": noise, "seed": Seed((3,))}
+    for make, settings in (
+        (resize_features, {"width": 88, "height": 72}),
+        (pad_features, {"left": 3, "top": 1}),
+    ):
+        ends = make(code, network, closed=closed, **given, **settings).data  # type: ignore[operator]
+        plain = make(code, network, **given, **settings).data  # type: ignore[operator]
+        assert tuple(ends.shape[2:]) == (72, 88)
+        for dim, name in ((3, "horizontal"), (2, "vertical")):
+            if closed in (name, "both"):
+                assert step_across(ends, dim) < 0.7 * step_across(plain, dim)
+
+
+def test_a_closed_picture_is_periodic_where_its_features_are(model: Network, one: Latent) -> None:
+    twice = pad_features(
+        one, model, left=8, at=8, mode="circular", closed="horizontal", noise="const"
+    ).data
+    assert torch.equal(twice, twice.roll(32, 3))
+
+
 # --- shifts -----------------------------------------------------------------------------------
 
 
