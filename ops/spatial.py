@@ -139,8 +139,8 @@ def pad_features(  # noqa: PLR0913 (settings are declared here and nowhere else)
     with checked():
         sides = Sides(**padding(model.resolution, at, around, unit, mode))
     size = (at + sides.top + sides.bottom, at + sides.left + sides.right)
-    around = _Around(closed, at, *size)
-    return _edited(latent, model, {at: padded(sides, mode)}, noise, seed, around)
+    edits = {at: padded(sides, mode)}
+    return _edited(latent, model, edits, noise, seed, _Around(closed, at, *size))
 
 
 @op(version=1, batch=1, batch_cuda=8, fixed=True, check=_judge_scaling)
