@@ -95,6 +95,7 @@ class _Roster:
     def __init__(self, client: "Client") -> None:
         self._client = client
         self._has_gpu: dict[str, bool] = {}
+        self._wake: object = None  # an adaptive cluster starts workers when it sees work
 
     def __call__(self) -> Mapping[str, Pool]:
         """Ask the scheduler. Raises: RunError when it is gone."""
@@ -107,8 +108,12 @@ class _Roster:
                 there = self._threads()
             if there.keys() - self._has_gpu.keys():
                 self._has_gpu |= _with_gpu(self._client)
+            if not there and self._wake is None:
+                self._wake = self._client.submit(bool, pure=False)
         except OSError as error:
             raise RunError(CUT_OFF) from error
+        if there:
+            self._wake = None
         has_gpu = {address: self._has_gpu.get(address, False) for address in there}
         if all(has_gpu.values()) or not any(self._has_gpu.values()):
             return dict.fromkeys(there, "")  # of one kind: all do everything

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from distributed import Client
+
+from engine.cluster import _Roster
 from engine.runner import RunResult
 from run_workflow import run
 
@@ -72,6 +75,14 @@ def test_workers_come_with_the_work(tmp_path: Path) -> None:
     assert (result.exit_code, result.message) == (0, "")
     assert result.steps["last"]["done"] == 40
     assert len(list((tmp_path / "met").iterdir())) == 2, "there was work for a second worker"
+
+
+def test_a_cluster_that_has_let_all_workers_go_is_woken(tmp_path: Path) -> None:
+    with cluster(tmp_path, 0) as address, Client(address, set_as_default=False) as client:
+        roster = _Roster(client)
+        assert roster() == {}
+        while not roster():
+            client.wait_for_workers(1, timeout=120)
 
 
 def test_work_follows_a_worker_that_is_lost(tmp_path: Path) -> None:
