@@ -3,6 +3,7 @@
 import logging
 import os
 import ssl
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from engine.local import GPU, cpu_count, gpu_numbers, helpers, open_local, resto
 from engine.profiles import ClusterSpec
 from engine.remote import open_hired
 from engine.segments import Pool
+from engine.steady import steady
 from engine.task import pack
 
 if TYPE_CHECKING:
@@ -149,6 +151,8 @@ def open_cluster(spec: ClusterSpec, run_dir: Path) -> Iterator["Client"]:
 
     Raises: UsageError for a GPU that is not there; RunError when a scheduler does not answer.
     """
+    if "tornado.ioloop" not in sys.modules:  # nor has the caller a loop of their own
+        steady()
     with _quiet(run_dir / "dask.log"):
         if spec.elsewhere:
             with _connect(spec) if spec.scheduler else open_hired(spec, run_dir / "dask") as client:

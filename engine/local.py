@@ -13,6 +13,7 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine import steady
 from engine.errors import RunError, UsageError
 from engine.profiles import ClusterSpec
 from engine.supply import DEVICE_VARIABLE
@@ -247,5 +248,6 @@ def _worker(device: str, limit: int, scratch: Path) -> dict[str, Any]:
         "local_directory": str(scratch),
         "dashboard": False,
         "silence_logs": logging.CRITICAL,
+        "preload": [steady.__name__],
         "env": environment,
     }

@@ -20,6 +20,8 @@ _STEPS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 _LEAST_EFFECT = 0.2
 #: Deviations that twice the step of one must move an attribute by that has degrees.
 _ALL = 1.25
+#: The unit of one that has none, over that step: strength 2 then goes a little beyond it.
+_HALF = 0.6
 
 
 def calibrate(
@@ -34,8 +36,8 @@ def calibrate(
 
     The second value is the change of every attribute at that sigma, [K], in deviations. Where even
     the longest step tried moves the attribute less, the step that moves it most is taken. Where
-    twice the step hardly moves it farther, as with glasses, which are there or not, half the step
-    is: strength 2 is then all that can be had, and no overshoot.
+    twice the step hardly moves it farther, as with glasses, which are there or not, little more
+    than half the step is: strength 2 is then all that can be had, without going far beyond.
     """
     w = draw_codes(generator, count, seed)
     with torch.no_grad():
@@ -51,7 +53,7 @@ def calibrate(
             sigma = sigmas[-2] + share * (sigmas[-1] - sigmas[-2])
             twice = _effect(generator, net, w, replace(direction, sigma=2 * sigma)) / deviation
             if float(twice[column]) < _ALL:
-                sigma /= 2
+                sigma *= _HALF
         else:
             sigma = sigmas[max(range(1, len(moved)), key=lambda k: moved[k])]
         effect = _effect(generator, net, w, replace(direction, sigma=sigma)) / deviation
