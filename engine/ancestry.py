@@ -95,8 +95,8 @@ def _made(path: Path) -> dict[str, Any]:
         )
     if not isinstance(told, dict) or "made" not in told:
         raise UsageError(
-            f"{path}: carries no provenance; files that a run wrote do, until another program "
-            "saves them again"
+            f"{path}: carries no provenance; files that a run wrote do (.gif and .csv do not), "
+            "until another program saves them again"
         )
     made: dict[str, Any] = told["made"]
     return made

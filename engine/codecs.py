@@ -1,7 +1,7 @@
 """A value <-> bytes, exactly; a format version per type.
 
 The bytes are a safetensors file whose metadata say the type, its format version and the fields that
-the batch shares. Pictures and masks are kept in 8 bits, raw (packing 1024 px costs four times the
+the batch shares. Pictures, films and masks are in 8 bits, raw (packing 1024 px costs four times the
 rounding and saves half), feature maps in half precision, everything else bit for bit. A value that
 stays in memory is `rounded` the same way, so that a resumed run equals an undisturbed one.
 """
@@ -16,6 +16,7 @@ from engine.errors import StoreError, WorkflowError
 from engine.values import (
     VALUE_TYPES,
     FeatureMap,
+    Film,
     Image,
     Mask,
     Network,
@@ -80,8 +81,10 @@ def _in_parts(data: "Tensor", into: "Tensor", convert: Callable[["Tensor"], "Ten
     return into
 
 
+_PIXELS = _Packing(_pixels_to_bytes, lambda data: data.float().div_(127.5).sub_(1))
 _PACKINGS: dict[tuple[type, str], _Packing] = {
-    (Image, "data"): _Packing(_pixels_to_bytes, lambda data: data.float().div_(127.5).sub_(1)),
+    (Image, "data"): _PIXELS,
+    (Film, "data"): _PIXELS,
     (Mask, "data"): _Packing(_shares_to_bytes, lambda data: data.float().div_(255)),
     (FeatureMap, "data"): _Packing(_to_half, lambda data: data.float()),
 }
@@ -94,7 +97,7 @@ _TYPES: dict[str, type] = {kind.__name__: kind for kind in VALUE_TYPES}
 def encode(value: Value) -> bytes:
     """Write a value, one item or a batch, as bytes.
 
-    Pictures, masks and feature maps are rounded (see the module); the rest is exact.
+    Pictures, films, masks and feature maps are rounded (see the module); the rest is exact.
     """
     kind: type = type(value)
     blobs = byte_fields(kind)

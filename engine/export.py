@@ -3,6 +3,7 @@
 import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from engine.provenance import save_options, with_metadata
 from engine.staging import write_whole
 from engine.streams import big_tiff, png
 from engine.values import (
+    Film,
     Image,
     Mask,
     Network,
@@ -34,13 +36,18 @@ _PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "jpg": ("JPEG", {"subsampling": 0, "optimize": False}),
     "jpeg": ("JPEG", {"subsampling": 0, "optimize": False}),
     "webp": ("WEBP", {"method": 4}),
+    "gif": ("GIF", {"optimize": False}),
     "tiff": ("TIFF", {"big_tiff": True}),
 }
+#: Formats that hold films, and the milliseconds in which each counts how long a frame is shown.
+_TICKS_MS = {"webp": 1, "gif": 10}
+#: Pillow's names of the formats that have a quality.
+_LOSSY = ("JPEG", "WEBP")
 #: Formats whose bytes can be made row by row, and from how many pixels on they are.
 _STREAMS = {"png": png, "tiff": big_tiff}
 _STREAM_PX = 8 << 20
 #: The longest side, in pixels, that a format can say; the others have room for all.
-_LONGEST = {"JPEG": 65_500, "WEBP": 16_383}
+_LONGEST = {"JPEG": 65_500, "WEBP": 16_383, "GIF": 65_535}
 #: Pixels turned into bytes at a time: what a large picture needs beside its 8-bit form.
 _BAND_PX = 1 << 20
 
@@ -126,20 +133,36 @@ def pixels(data: "Tensor", low: float = -1.0, high: float = 1.0) -> "Tensor":
 
 
 def _picture(value: Value, kind: str, export: Export) -> bytes:
-    if not isinstance(value, Image | Mask):
+    pictures: list[Image | Mask]
+    if isinstance(value, Film) and kind in _TICKS_MS:
+        pictures = [Image(frame) for frame in value.data.unbind(1)]
+        remedy, timing = "resize its frames", _timing(value, kind)
+    elif isinstance(value, Image | Mask) and kind != "gif":
+        pictures, remedy, timing = [value], "write it as .png or .tif", {}
+    else:
         raise _unfit(value, export)
     name, options = _PICTURES[kind]
-    height, width = value.data.shape[2:]
+    height, width = pictures[0].data.shape[2:]
     longest = _LONGEST.get(name, max(height, width))
     if max(height, width) > longest:
         message = f"{width} x {height} px are too many for .{export.format} (at most {longest}"
-        raise ItemError("bad_input", f"{message} a side): write it as .png or .tif")
-    picture = _pillow(value)
-    if name in _LONGEST:
+        raise ItemError("bad_input", f"{message} a side): {remedy}")
+    if name in _LOSSY:
         options = {**options, "quality": export.quality}
+    first, *others = map(_pillow, pictures)
+    if timing:
+        options = {**options, **timing, "append_images": others}
     file = io.BytesIO()
-    picture.save(file, name, **options, **save_options(name, export.provenance))
+    first.save(file, name, **options, **save_options(name, export.provenance))
     return file.getvalue()
+
+
+def _timing(film: Film, kind: str) -> dict[str, Any]:
+    """Pillow's options of a film: each frame is shown for whole ticks, together for its time."""
+    tick = _TICKS_MS[kind]
+    ends = [round(1000 * i / film.fps / tick) for i in range(film.data.shape[1] + 1)]
+    shown = [tick * max(1, end - start) for start, end in pairwise(ends)]
+    return {"save_all": True, "loop": 0, "duration": shown}
 
 
 def _pillow(value: Image | Mask) -> "Picture":

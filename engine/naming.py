@@ -9,7 +9,17 @@ from engine.holes import combinations, doubt, known, misformatted
 from engine.scope import Node, Reading, Scope, find
 from engine.spec import OutputSpec
 from engine.template import parse_names, write_hole
-from engine.values import Direction, FeatureMap, Image, Latent, Mask, Network, Scalar, Scores
+from engine.values import (
+    Direction,
+    FeatureMap,
+    Film,
+    Image,
+    Latent,
+    Mask,
+    Network,
+    Scalar,
+    Scores,
+)
 from engine.yaml_text import Path
 
 RESERVED = ".run"
@@ -18,6 +28,7 @@ _EXTENSIONS = {
     ".jpg": "jpeg",
     ".jpeg": "jpeg",
     ".webp": "webp",
+    ".gif": "gif",
     ".tif": "tiff",
     ".tiff": "tiff",
     ".safetensors": "safetensors",
@@ -25,6 +36,7 @@ _EXTENSIONS = {
 }
 _FORMATS: Mapping[type, tuple[str, ...]] = {
     Image: ("png", "jpeg", "webp", "tiff"),
+    Film: ("webp", "gif"),
     Mask: ("png", "tiff"),
     Latent: ("safetensors",),
     Direction: ("safetensors",),

@@ -1,6 +1,7 @@
 """Provenance inside the files themselves: how a picture was made travels with it.
 
-PNG carries it as an iTXt chunk, JPEG, WebP and TIFF as an XMP property, safetensors in its header.
+PNG carries it as an iTXt chunk, JPEG, WebP and TIFF as an XMP property, safetensors in its header;
+GIF does not carry it.
 The text is JSON and depends only on how the value was made, so equal work gives equal bytes.
 """
 
@@ -32,7 +33,7 @@ def save_options(kind: str, text: str) -> dict[str, Any]:
 
     `kind` is Pillow's format name. An empty text adds nothing.
     """
-    if not text:
+    if not text or kind == "GIF":
         return {}
     if kind == "PNG":
         from PIL.PngImagePlugin import PngInfo

@@ -120,7 +120,7 @@ def _chosen(rows: Sequence[OutputRow], out: Path) -> list[Wanted]:
     ordered = sorted(groups.values(), key=lambda group: (len(group) > 1, group[0].output))
     share = max(1, MOST_SHOTS // max(1, len(ordered)))
     return [
-        Wanted(out / row.path, row.path, _link(row.path), featured=len(group) == 1)
+        Wanted(out / row.path, row.path, _link(row.path), featured=len(group) == 1, plays=True)
         for group in ordered
         for row in sorted(group, key=_place)[:share]
     ][:MOST_SHOTS]

@@ -16,17 +16,20 @@ if TYPE_CHECKING:
 
 #: Longest side of an embedded picture; a contact sheet is there to be read, so it is larger.
 SIZE_PX, WIDE_PX = 420, 1600
-PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"})
+PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif"})
+#: A film up to this size is embedded as it is, and plays; of a larger one the first frame is.
+FILM_BYTES = 256 << 10
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A file to make a small picture of; a featured one is shown large."""
+    """A file to make a small picture of; a featured one is shown large, a film may play."""
 
     path: Path
     label: str
     href: str = ""
     featured: bool = False
+    plays: bool = False
 
 
 def take_shots(wanted: Sequence[Wanted]) -> list[Shot | None]:
@@ -49,11 +52,15 @@ def take_shot(wanted: Wanted) -> Shot | None:
             picture = ImageOps.exif_transpose(file)
             picture.thumbnail((size, size), reducing_gap=2.0)
             picture = _flat(picture)
+            film = wanted.plays and bool(getattr(file, "is_animated", False))
+        whole = film and wanted.path.stat().st_size <= FILM_BYTES
+        kept = wanted.path.read_bytes() if whole else b""
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Warning):
         return None
-    data = io.BytesIO()
-    picture.save(data, "WEBP", quality=82, method=3)
-    uri = data_uri(data.getvalue(), "webp")
+    data = io.BytesIO(kept)
+    if not kept:
+        picture.save(data, "WEBP", quality=82, method=3)
+    uri = data_uri(data.getvalue(), wanted.path.suffix[1:].lower() if kept else "webp")
     return Shot(wanted.label, uri, *picture.size, wanted.href, wanted.featured, full)
 
 

@@ -50,6 +50,25 @@ class Mask:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Film:
+    """Moving pictures: frames in their order, shown over and over.
+
+    Shapes: data float32 [N, T, 3, H, W], T at least 1.
+    Units: sRGB, -1 black .. 1 white; fps frames per second.
+    """
+
+    data: "Tensor"
+    fps: float
+
+    def __post_init__(self) -> None:
+        _check(self, "data", 5, d2=3)
+        if not self.data.shape[1]:
+            raise ShapeError("Film.data has no frames")
+        if not self.fps > 0:
+            raise ShapeError(f"Film.fps is {self.fps}, expected more than 0")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Latent:
     """Codes of one generator family.
 
@@ -166,13 +185,14 @@ class Network:
 
 
 Value: TypeAlias = (
-    Image | Mask | Latent | FeatureMap | Alignment | Direction | Scores | Scalar | Network
+    Image | Film | Mask | Latent | FeatureMap | Alignment | Direction | Scores | Scalar | Network
 )
 V = TypeVar("V", bound=Value)
 
 #: Every type a wire can have, with the port name it gets when an op returns it alone.
 VALUE_TYPES: dict[type, str] = {
     Image: "image",
+    Film: "film",
     Mask: "mask",
     Latent: "latent",
     FeatureMap: "features",
@@ -292,6 +312,7 @@ __all__ = [
     "Alignment",
     "Direction",
     "FeatureMap",
+    "Film",
     "Image",
     "Latent",
     "Mask",

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from engine.errors import ItemError, OpError, ShapeError
 from engine.op import Caption, Members, Range, op
-from engine.values import Image, Mask
+from engine.values import Film, Image, Mask
 
 if TYPE_CHECKING:
     from PIL import Image as Pillow
@@ -189,6 +189,37 @@ def make_strip(
         frame[:, :, : piece.shape[2], : piece.shape[3]] = piece
         parts += [frame, paper(background, *((extent, gap_px) if across else (gap_px, extent)))]
     return Image(torch.cat(parts[:-1], dim=3 if across else 2))
+
+
+@op(version=1)
+def make_film(
+    images: Sequence[Image],
+    *,
+    fps: Annotated[float, Range(0.1, 50)] = 12.0,
+    back_and_forth: bool = False,
+) -> Film:
+    """Make pictures, in their order, the frames of a film that is shown over and over.
+
+    `back_and_forth` appends the way back, without the last frame and the first again.
+
+    Shapes: images [1, 3, H, W] each -> film [1, T, 3, H, W], one frame per picture, or twice as
+    many less two.  Units: fps frames per second.
+    Raises: OpError naming the first picture of another size.  Source: own.
+    """
+    import torch
+
+    height, width = images[0].data.shape[2:]
+    for number, image in enumerate(images, 1):
+        high, wide = image.data.shape[2:]
+        if (high, wide) != (height, width):
+            raise OpError(
+                f"picture {number} of {len(images)} is {wide}x{high} px, the first "
+                f"{width}x{height}: frames have one size (resize can give it)"
+            )
+    frames = [image.data for image in images]
+    if back_and_forth:
+        frames += frames[-2:0:-1]
+    return Film(torch.stack(frames, dim=1), float(fps))
 
 
 def scaled(data: "Tensor", height: int, width: int) -> "Tensor":

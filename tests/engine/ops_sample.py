@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from engine.op import Asset, Caption, Members, Needs, Range, Scratch, Seed, op
-from engine.values import Alignment, Direction, FeatureMap, Image, Latent, Mask, Network, Scalar
+from engine.values import (
+    Alignment,
+    Direction,
+    FeatureMap,
+    Film,
+    Image,
+    Latent,
+    Mask,
+    Network,
+    Scalar,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +105,12 @@ def sheet(
     columns: Annotated[int, Range(1, 50)] | None = None,
 ) -> Image:
     """Put pictures on a sheet."""
+    raise NotImplementedError
+
+
+@op(version=1)
+def play(images: Sequence[Image]) -> Film:
+    """Make a film of pictures."""
     raise NotImplementedError
 
 

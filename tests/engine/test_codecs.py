@@ -10,12 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.codecs import decode, encode, rounded
-from engine.errors import StoreError
+from engine.errors import ShapeError, StoreError
 from engine.values import (
     VALUE_TYPES,
     Alignment,
     Direction,
     FeatureMap,
+    Film,
     Image,
     Latent,
     Mask,
@@ -44,6 +45,7 @@ def values(draw: st.DrawFn) -> Value:
     n, h, w, d = draw(items), draw(sizes), draw(sizes), draw(sizes)
     makers = [
         lambda: Image(noise(n, 3, h, w)),
+        lambda: Film(noise(n, d, 3, h, w), draw(st.floats(0.1, 50))),
         lambda: Mask(noise(n, 1, h, w)),
         lambda: Latent(noise(n, h, d), "w_plus", draw(texts)),
         lambda: Latent(noise(n, d, dtype=torch.bfloat16), "z", draw(texts)),
@@ -101,6 +103,7 @@ def test_every_wire_type_has_a_codec() -> None:
 def _one_of_each() -> set[type]:
     made = [
         Image(noise(1, 3, 1, 1)),
+        Film(noise(1, 2, 3, 1, 1), 12.0),
         Mask(noise(1, 1, 1, 1)),
         Latent(noise(1, 4), "z", "f"),
         FeatureMap(noise(1, 1, 1, 1), noise(1, 3, 1, 1), "8x8", "f"),
@@ -116,6 +119,27 @@ def _one_of_each() -> set[type]:
 def test_all_256_levels_of_a_picture_are_exact() -> None:
     levels = torch.arange(256).float().div(127.5).sub(1).reshape(1, 1, 16, 16).repeat(1, 3, 1, 1)
     assert torch.equal(rounded(Image(levels)).data, levels)
+
+
+def test_frames_are_kept_as_pictures_are() -> None:
+    film = Film(noise(2, 3, 3, 4, 5), 12.0)
+    for kept, frame in zip(rounded(film).data.unbind(1), film.data.unbind(1), strict=True):
+        assert torch.equal(kept, rounded(Image(frame)).data)
+    assert len(encode(film)) < 2 * 3 * 3 * 4 * 5 + 400  # a byte per number, and the header
+
+
+@pytest.mark.parametrize(
+    ("shape", "fps", "message"),
+    [
+        ((1, 3, 4, 4), 12.0, r"Film.data is \[1, 3, 4, 4\]"),
+        ((1, 2, 1, 4, 4), 12.0, r"expected \[\*, \*, 3, \*, \*\]"),
+        ((1, 0, 3, 4, 4), 12.0, "has no frames"),
+        ((1, 2, 3, 4, 4), 0.0, "Film.fps is 0.0"),
+    ],
+)
+def test_what_is_no_film_is_refused(shape: tuple[int, ...], fps: float, message: str) -> None:
+    with pytest.raises(ShapeError, match=message):
+        Film(torch.zeros(shape), fps)
 
 
 def test_colours_outside_the_range_saturate() -> None:

@@ -9,7 +9,7 @@ import pytest
 from engine.errors import ItemError
 from engine.export import encode_file, export_value
 from engine.jobs import Export, FromItem
-from engine.values import Image, Mask, Scalar
+from engine.values import Film, Image, Mask, Scalar
 
 
 def dot() -> Mask:
@@ -38,6 +38,66 @@ def test_a_picture_too_long_for_a_format_is_told_which_take_it(tmp_path: Path) -
         long = Mask(torch.ones(1, 1, 1, longest + 1))
         with pytest.raises(ItemError, match=rf"at most {longest} a side\): write it as \.png or"):
             encode_file(long, export(tmp_path / f"a.{kind}"))
+
+
+def film(frames: int = 7, fps: float = 12.0) -> Film:
+    """A soft wave that moves on by some pixels from frame to frame, around."""
+    import torch
+
+    turns = (torch.arange(24) / 24)[None] + torch.arange(frames)[:, None] / frames
+    waves = torch.sin(2 * torch.pi * (turns[:, None] + torch.arange(3)[:, None] / 3))
+    return Film(waves[None, :, :, None].repeat(1, 1, 1, 16, 1), fps)
+
+
+@pytest.mark.parametrize("fps", [0.3, 12.0, 30.0, 50.0])
+@pytest.mark.parametrize(("kind", "tick"), [("webp", 1), ("gif", 10)])
+def test_a_film_plays_its_frames_in_its_time_for_ever(kind: str, tick: int, fps: float) -> None:
+    import torch
+    from PIL import Image as Pillow
+
+    given = film(fps=fps)
+    content = encode_file(given, export(Path(f"a.{kind}")))
+    with Pillow.open(io.BytesIO(content)) as found:
+        assert (found.n_frames, found.size, found.info["loop"]) == (7, (24, 16), 0)  # type: ignore[attr-defined]
+        shown = []
+        for number, frame in enumerate(given.data[0]):
+            found.seek(number)
+            found.load()
+            shown.append(found.info["duration"])
+            raw = torch.frombuffer(bytearray(found.convert("RGB").tobytes()), dtype=torch.uint8)
+            pixels = raw.view(16, 24, 3).permute(2, 0, 1) / 127.5 - 1
+            near = [float((pixels - other).abs().mean()) for other in given.data[0]]
+            assert near.index(min(near)) == number
+            assert float((pixels - frame).abs().mean()) < 0.08
+    assert abs(sum(shown) - 7000 / fps) <= tick / 2
+    assert max(shown) - min(shown) <= tick
+    assert content == encode_file(given, export(Path(f"a.{kind}")))
+
+
+@pytest.mark.parametrize("kind", ["webp", "gif"])
+def test_a_film_of_one_frame_is_a_picture(kind: str) -> None:
+    from PIL import Image as Pillow
+
+    content = encode_file(film(frames=1), export(Path(f"a.{kind}")))
+    with Pillow.open(io.BytesIO(content)) as found:
+        assert (found.n_frames, found.size) == (1, (24, 16))  # type: ignore[attr-defined]
+
+
+def test_films_and_pictures_keep_to_their_formats() -> None:
+    for kind in ("png", "jpg", "jpeg", "tiff"):
+        with pytest.raises(ItemError, match=rf"a Film cannot be written as \.{kind}"):
+            encode_file(film(), export(Path(f"a.{kind}")))
+    with pytest.raises(ItemError, match=r"a Mask cannot be written as \.gif"):
+        encode_file(dot(), export(Path("a.gif")))
+
+
+def test_a_film_too_long_for_a_format_is_told_what_to_do() -> None:
+    import torch
+
+    for kind, longest in (("gif", 65_535), ("webp", 16_383)):
+        long = Film(torch.ones(1, 2, 3, 1, longest + 1), 12.0)
+        with pytest.raises(ItemError, match=rf"at most {longest} a side\): resize its frames"):
+            encode_file(long, export(Path(f"a.{kind}")))
 
 
 @pytest.mark.parametrize("kind", ["png", "tiff"])

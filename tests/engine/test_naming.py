@@ -74,7 +74,11 @@ def test_a_table_has_a_row_per_item():
         ),
         (
             "from: picture, to: @@'{photo.rel}_{s}.gif'",
-            "'.gif' is no format that can be written; all that an Image",
+            "an Image cannot be written as 'gif'; it can as .png, .jpg, .jpeg, .webp, .tif, .tiff",
+        ),
+        (
+            "from: picture, to: @@'{photo.rel}_{s}.bmp'",
+            "'.bmp' is no format that can be written; all that an Image",
         ),
         (
             "from: code, to: @@'{photo.rel}.png'",
@@ -116,6 +120,24 @@ def test_a_table_has_a_row_per_item():
 )
 def test_mistakes_are_told(text, message):
     assert_complaint(f"{HEAD}  - {{{text}}}\n", message)
+
+
+FILM = HEAD.replace(
+    "  mean:", "  film: {op: play, in: {images: face}, gather: {over: photo}}\n  mean:"
+)
+
+
+@pytest.mark.parametrize(("name", "style"), [("a.webp", "webp"), ("a.GIF", "gif")])
+def test_a_film_is_written_to_play(name, style):
+    assert load(f"{FILM}  - {{from: film, to: {name}}}\n").outputs[0].format == style
+
+
+@pytest.mark.parametrize("style", ["png", "jpeg", "tiff", "safetensors"])
+def test_a_film_is_no_still_picture(style):
+    assert_complaint(
+        f"{FILM}  - {{from: film, to: @@a.{style}}}\n",
+        f"a Film cannot be written as '{style}'; it can as .webp, .gif",
+    )
 
 
 def test_matrix_values_that_look_alike_collide():

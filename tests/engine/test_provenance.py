@@ -16,7 +16,7 @@ from engine.provenance import (
     with_metadata,
     xmp_packet,
 )
-from engine.values import Image, Latent, Mask, Value
+from engine.values import Film, Image, Latent, Mask, Value
 
 TEXT = json.dumps({"key": "ab<>&'\"", "name": "Zoë 東京"}, ensure_ascii=False)
 
@@ -44,6 +44,16 @@ def test_none_means_none(kind: str, tmp_path: Path) -> None:
     path = tmp_path / f"x.{kind}"
     path.write_bytes(encode_file(image(), export(kind, "")))
     assert read_provenance(path) == ""
+
+
+@pytest.mark.parametrize(("kind", "told"), [("webp", TEXT), ("gif", "")])
+def test_a_film_carries_it_as_webp_alone(kind: str, told: str, tmp_path: Path) -> None:
+    import torch
+
+    path = tmp_path / f"x.{kind}"
+    frames = torch.stack([image().data, -image().data], dim=1)
+    path.write_bytes(encode_file(Film(frames, 12.0), export(kind)))
+    assert read_provenance(path) == told
 
 
 def test_equal_values_give_equal_bytes() -> None:

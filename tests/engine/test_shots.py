@@ -2,9 +2,10 @@ import base64
 import io
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
-from engine.shots import SIZE_PX, WIDE_PX, Wanted, data_uri, take_shot, take_shots
+from engine.shots import FILM_BYTES, SIZE_PX, WIDE_PX, Wanted, data_uri, take_shot, take_shots
 
 
 def decoded(uri: str) -> Image.Image:
@@ -48,6 +49,23 @@ def test_what_cannot_be_read_is_left_out(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "good.png")
     paths = [Wanted(tmp_path / f"{name}.png", name) for name in ("bad", "good", "absent")]
     assert [shot is not None for shot in take_shots(paths)] == [False, True, False]
+
+
+@pytest.mark.parametrize("kind", ["webp", "gif"])
+def test_a_film_plays_where_it_is_asked_to_and_small(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"a.{kind}"
+    frames = [Image.new("RGB", (1000, 500), color) for color in ("teal", "coral")]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=80)
+    for plays, shown in ((True, 2), (False, 1)):
+        shot = take_shot(Wanted(path, "a", plays=plays))
+        assert shot is not None
+        assert (shot.width, shot.height, shot.full_px) == (SIZE_PX, SIZE_PX // 2, (1000, 500))
+        assert decoded(shot.thumbnail).n_frames == shown  # type: ignore[attr-defined]
+    with path.open("ab") as file:
+        file.write(bytes(FILM_BYTES))
+    shot = take_shot(Wanted(path, "a", plays=True))
+    assert shot is not None
+    assert decoded(shot.thumbnail).n_frames == 1  # type: ignore[attr-defined]
 
 
 def test_no_bytes_make_no_uri() -> None:

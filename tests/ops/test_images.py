@@ -6,7 +6,17 @@ import torch
 from engine.errors import ItemError, OpError, ShapeError
 from engine.op import Caption, Members
 from engine.values import Image, Mask, split
-from ops.images import composite, crop, from_pillow, make_grid, make_strip, pad, resize, to_pillow
+from ops.images import (
+    composite,
+    crop,
+    from_pillow,
+    make_film,
+    make_grid,
+    make_strip,
+    pad,
+    resize,
+    to_pillow,
+)
 
 
 def picture(items: int = 1, height: int = 12, width: int = 18, seed: int = 0) -> Image:
@@ -128,6 +138,31 @@ def test_strip_labels_pictures_of_other_sizes() -> None:
 def test_strip_refuses_more_labels_than_pictures() -> None:
     with pytest.raises(OpError, match="2 labels for 1 pictures"):
         make_strip([flat(0)], labels=["a", "b"])
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 6])
+def test_a_film_shows_its_pictures_in_order(number: int) -> None:
+    images = [picture(seed=seed) for seed in range(number)]
+    film = make_film(images, fps=25)
+    assert (film.fps, film.data.shape) == (25, (1, number, 3, 12, 18))
+    for frame, image in zip(film.data.unbind(1), images, strict=True):
+        assert torch.equal(frame, image.data)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 6])
+def test_there_and_back_is_closed_and_shows_no_frame_twice_in_a_row(number: int) -> None:
+    images = [picture(seed=seed) for seed in range(number)]
+    frames = make_film(images, back_and_forth=True).data[0]
+    assert len(frames) == max(number, 2 * number - 2)
+    assert torch.equal(frames[:number], torch.cat([image.data for image in images]))
+    assert torch.equal(frames[1:].flip(0), frames[1:])  # the same backwards
+    repeats = [torch.equal(a, b) for a, b in zip(frames, frames.roll(1, 0), strict=True)]
+    assert not any(repeats[number == 1 :])
+
+
+def test_a_film_of_other_sizes_says_which_picture_differs() -> None:
+    with pytest.raises(OpError, match="picture 3 of 4 is 20x10 px, the first 10x10"):
+        make_film([flat(0), flat(1), flat(0, 10, 20), flat(0, 9)])
 
 
 def test_pillow_round_trip_is_exact_in_8_bit() -> None:
