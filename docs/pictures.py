@@ -38,6 +38,9 @@ class Shot:
 
 #: A sheet of the first components; features at a layer are left to the recipe.
 _COMPONENTS = (("components", [0, 1, 2, 3, 4, 5]), ("at_layer", 40))
+_SMILE = (("attributes", ["smile"]),)
+#: Two channels of two parts, and as few codes for DCI as there can be: only the sheet is shown.
+_CHANNELS = (("parts", ["hair", "clothes"]), ("ranks", [0, 1]), ("count", 64), ("trees", 1))
 SHOTS = {
     "interpolate": Shot("interpolate_features", "sheet.png"),
     "pad": Shot("pad_and_resize", "modes.png"),
@@ -50,6 +53,16 @@ SHOTS = {
     "translation": Shot("finetune", "sheet.png", 1200),
     "crossover": Shot("style_mixing", "crossover.png", 800, page="codes"),
     "components": Shot("ganspace", "0/components.png", 500, params=_COMPONENTS, page="codes"),
+    "style": Shot("image2stylegan", "style.png", 600, page="codes"),
+    "direction": Shot("direction_sheet", "smile.png", 600, 0.6, _SMILE, page="codes"),
+    "channels": Shot("stylespace", "0/local.png", 400, params=_CHANNELS, page="codes"),
+    "curves": Shot("flow_edits", "sheet.png", 600, 0.5, page="codes"),
+    "category": Shot("sample_category", "sheet.png", 800, page="codes"),
+    "discovered": Shot("discover_directions", "0.png", 400, page="codes"),
+    "glasses": Shot("finetune_category", "sheet.png", 800, page="codes"),
+    "breeding": Shot("crossbreed", "sliders/0.png", 500, page="codes"),
+    "taste": Shot("beautify", "sheet.png", 500, page="codes"),
+    "entanglement": Shot("disentanglement", "disentanglement.png", 400, 0.3, page="codes"),
 }
 
 
