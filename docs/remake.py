@@ -53,6 +53,7 @@ RUNS = (
         "inversion", ("--count", 200), ("--parts", "priors", *STEPS, "--priors", "style_gaussian")
     ),
     Measured("seams", ("--strips", 16)),
+    Measured("seams", ("--strips", 16), ("--noise", "none")),
     Measured("panorama", None, ("--model", "landscapes-128", "--long")),
     Measured("codes", ("--count", 10_000), ("--parts", "learn", "--threads", "2")),
     Measured("codes", ("--pictures", 2000), ("--parts", "components", "dci")),

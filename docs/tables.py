@@ -75,14 +75,17 @@ def transfer() -> str:
 
 def seams() -> str:
     """Seams and detail of three ways to make a strip."""
-    kept = {line["form"]: line for line in lines("seams", "detail")}
-    found = lines("seams", "seams")
+    kept = {line["form"]: line for line in lines("seams", "detail") if line["noise"] == "seeded"}
+    found = [line for line in lines("seams", "seams") if line["noise"] == "seeded"]
+    plain = {line["form"]: line for line in lines("seams", "seams") if line["noise"] == "none"}
     rows = [
         (
             line["form"],
             f"{line['ratio']:.3f}",
             f"{line['over_like']:.3f}",
             "{:.2f} to {:.2f}".format(*line["ratio_of_like"]),
+            f"{plain[line['form']]['ratio']:.2f}" if plain else "",
+            f"{plain[line['form']]['local']:.2f}" if plain else "",
             f"{line['step_deviations']:.2f}",
             f"{kept[line['form']]['kept']:.2f}",
         )
@@ -90,7 +93,8 @@ def seams() -> str:
     ]
     head = (
         *("strip", "seam ratio", "over like columns", "ratio of like columns"),
-        *("step in Lab, deviations", "detail kept halfway"),
+        *("without noise", "over the columns around", "step in Lab, deviations"),
+        "detail kept halfway",
     )
     told = table(head, rows)
     return f"{told}\n\n{found[0]['strips']} strips, {found[0]['joints']} joints." if found else told
