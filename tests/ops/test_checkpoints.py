@@ -6,20 +6,23 @@ import pytest
 import torch
 
 import models
-from engine.values import Latent, Network, split
+from engine.values import Image, Latent, Network, split
 from models import GeneratorConfig, file_digest
 from models.config import layer_table
 from models.deltas import Delta, pack
 from models.rosinality import _names
 from models.stylegan2 import Generator
 from ops.features import interpolate_features, transfer_attribute, translate
+from ops.finetuning import finetune
 from ops.given import carrying
-from ops.local import collage
+from ops.inversion import invert
+from ops.local import collage, edit_locally
 from ops.masks import segment_parts
 from ops.panorama import weave_panorama
 from ops.pose import align_pose
 from ops.spatial import pad_features, resize_features, sample_shifts, shift_features
 from ops.synthesis import synthesize
+from ops.tuning import tune_generator
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 MIDDLE = (0.5, 0.5, 0.125, 0.125)
@@ -151,3 +154,20 @@ def test_strips_cost_no_exactness_at_any_size(net: Network, pair: list[Latent]) 
     tiles = weave_panorama(pair, net, tile=side // 2).data
     assert whole.shape == (1, 3, side, 2 * side)
     torch.testing.assert_close(tiles, whole, atol=1e-4, rtol=0)
+
+
+def test_pictures_become_codes_and_generators_learn(net: Network, pair: list[Latent]) -> None:
+    target = Image(plain(pair[0], net).clamp(-1, 1))
+    found = [invert(target, net, space="w", method="optimize", steps=n) for n in (1, 4)]
+    errors = [float((plain(one.latent, net) - target.data).square().mean()) for one in found]
+    assert errors[1] < errors[0]
+    tuned = tune_generator(pair[1], target, net, steps=2)
+    assert tuned.psnr.data[0] > tuned.before.data[0]
+    learned = finetune([target, target], net, steps=1, batch=1).model
+    assert plain(pair[0], learned).shape == target.data.shape
+
+
+def test_channels_of_another_code(net: Network, pair: list[Latent]) -> None:
+    drawn = edit_locally(*pair, net, parts=[0], method="clusters", clusters=3, at=16)
+    assert drawn.image.data.shape == plain(pair[0], net).shape
+    assert bool(torch.isfinite(drawn.image.data).all())
