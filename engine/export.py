@@ -153,7 +153,13 @@ def _picture(value: Value, kind: str, export: Export) -> bytes:
     if timing:
         options = {**options, **timing, "append_images": others}
     file = io.BytesIO()
-    first.save(file, name, **options, **save_options(name, export.provenance))
+    try:
+        first.save(file, name, **options, **save_options(name, export.provenance))
+    except OverflowError as error:
+        if kind != "gif":
+            raise
+        message = "a frame, with those after it that are alike, is shown for longer than 655 s"
+        raise ItemError("bad_input", f"{message}, the most of .gif: write it as .webp") from error
     return file.getvalue()
 
 

@@ -144,7 +144,7 @@ def _format(scope: Scope, spec: OutputSpec, template: Template, kind: type) -> s
     if spec.format and by_name and by_name != style:
         message = f"format '{spec.format}' and the name's '{extension}' differ"
     elif not style:
-        near = suggestion(extension, _EXTENSIONS) if extension else ""
+        near = suggestion(extension, wanted.split(", ")) if extension else ""
         odd = f"'{extension}' is no format that can be written" if extension else ""
         message = odd or "the name needs an extension that says the format"
         message += f"; all that {_a(kind.__name__)} can be: {wanted}{near}"

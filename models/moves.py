@@ -23,6 +23,8 @@ from models.stylegan2 import Generator
 
 #: Below this length of what conditions leave of a direction, there is no honest edit.
 _LEAST_FREE = 0.1
+#: Rounding of the length of an edit.
+_MOST_LENGTH = 1.001
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,6 +86,7 @@ def move(
             ) / axis.sigma
     steps = torch.stack([axis.sigma * axis.vector for axis in axes])
     change = wanted @ torch.linalg.pinv(pull, rtol=1e-9).T @ steps
+    _check_length(change, wanted, steps, axes)
     return _add(generator, data, space, work, change), space
 
 
@@ -203,11 +206,26 @@ def _free(pull: Tensor, target: int) -> float:
 def _check_free(pull: Tensor, target: int, axes: Sequence[_Axis]) -> None:
     """Raise ModelError when the others leave next to nothing of a target."""
     free = _free(pull, target)
-    if free < _LEAST_FREE:
+    if not free >= _LEAST_FREE:
         names = ", ".join(f"'{axis.name}'" for j, axis in enumerate(axes) if j != target)
         raise ModelError(
             f"direction '{axes[target].name}' has no part free of {names} ({free:.0%} is left): it "
             "cannot move while they stay or go elsewhere; leave out what goes along with it"
+        )
+
+
+def _check_length(change: Tensor, wanted: Tensor, steps: Tensor, axes: Sequence[_Axis]) -> None:
+    """Raise ModelError when codes go so far as no part free enough of straight vectors makes them.
+
+    What was measured can contradict itself, as of conditions that read one attribute.
+    """
+    plain = (wanted.abs() @ steps.norm(dim=1)[:, None]).squeeze(1)
+    far = float((change.norm(dim=1) / plain.clamp(min=1e-12)).max())
+    if not far <= _MOST_LENGTH / _LEAST_FREE:
+        names = ", ".join(f"'{axis.name}'" for axis in axes)
+        raise ModelError(
+            f"what was measured of {names} leaves no edit: the code would go {far:.3g} times as "
+            "far as the strengths say; leave out what reads the same, or calibrate it again"
         )
 
 

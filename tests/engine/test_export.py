@@ -100,6 +100,15 @@ def test_a_film_too_long_for_a_format_is_told_what_to_do() -> None:
             encode_file(long, export(Path(f"a.{kind}")))
 
 
+def test_a_film_that_stands_still_too_long_for_a_gif_is_told_what_to_do() -> None:
+    import torch
+
+    still = Film(torch.zeros(1, 66, 3, 4, 4), 0.1)
+    with pytest.raises(ItemError, match=r"longer than 655 s, .* \.gif: write it as \.webp"):
+        encode_file(still, export(Path("a.gif")))
+    assert encode_file(still, export(Path("a.webp")))
+
+
 @pytest.mark.parametrize("kind", ["png", "tiff"])
 @pytest.mark.parametrize("size", [(3, 100_000), (70_000, 2), (40, 30)])
 def test_long_pictures_are_written_band_by_band(

@@ -48,6 +48,15 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
         ({"offset": float("inf")}, "offset inf"),
         ({"card": "{"}, "not a direction file"),
         ({"card": "[]"}, "its card is no JSON object"),
+        ({"card": '{"moves": {"age": NaN}}'}, "card has moves of nan for 'age'"),
+        ({"card": '{"moves": {"age": 1e300}}'}, "a number of at most 1e\\+06"),
+        ({"card": '{"moves": {"age": "far"}}'}, "moves of 'far' for 'age'"),
+        ({"card": '{"moves": {"age": {"by": 1}}}'}, "must be a number"),
+        ({"card": '{"moves": {"age": null}}'}, "moves of None for 'age'"),
+        ({"card": '{"moves": {"age": true}}'}, "moves of True for 'age'"),
+        ({"card": '{"moves": ["age"]}'}, "must be a number for each attribute"),
+        ({"card": '{"moves": null}'}, "has moves None"),
+        ({"card": '{"calibrated_by": ["age"]}'}, "must be the name of an attribute"),
     ],
 )
 def test_a_direction_that_means_nothing_is_refused(

@@ -134,3 +134,13 @@ def test_directions_that_pictures_cannot_tell_apart_are_refused() -> None:
     one, same = told(A, "smile", smile=1.0, age=1.0), told(B, "age", smile=1.0, age=1.0)
     with pytest.raises(ModelError, match="'d1' has no part free of 'd2'"):
         move(GENERATOR, W, "w", [(one, 1.0)], conditions=[same])
+
+
+def test_conditions_whose_measures_contradict_each_other_are_refused() -> None:
+    third = direction(3, 12)
+    target = told(A, "age", smile=0.3)
+    one, other = told(B, "smile", smile=1.0), told(third, "smile", smile=1.0)
+    move(GENERATOR, W, "w", [(target, 1.0)], conditions=[one, other])
+    half, twice = told(B, "smile", smile=0.5, age=0), told(third, "smile", smile=2.001, age=0)
+    with pytest.raises(ModelError, match="times as far as the strengths say; leave out"):
+        move(GENERATOR, W, "w", [(target, 1.0)], conditions=[half, twice])
