@@ -62,6 +62,8 @@ def _judge_transfer(
     """What is wrong with the settings of `transfer_attribute`."""
     if settings["edge"] == "soat" and settings["box"] is None:
         yield "edge", "edge 'soat' needs a box"
+    if settings["edge"] == "soat" and settings["align"] == "rows":
+        yield "align", "edge 'soat' is aligned by style or none; 'rows' goes with edge 'exact'"
     yield from judge_layers(settings, sides, "last")
     yield from judge_box(settings, sides)
 

@@ -1,8 +1,8 @@
 """Numbers that say how alike pictures are, for `when`, outputs and the report."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from engine.errors import ItemError, OpError, ShapeError
 from engine.op import Range, op
@@ -81,7 +81,15 @@ class Seam:
     step: Scalar
 
 
-@op(version=3, batch=4)
+def _judge_joints(
+    settings: Mapping[str, Any], _sides: Mapping[str, int]
+) -> Iterator[tuple[str, str]]:
+    """What is wrong with the joints of `measure_seam`."""
+    if not settings["period"] and not settings["columns"]:
+        yield "period", "no joint is named: give a period, or columns"
+
+
+@op(version=3, batch=4, check=_judge_joints)
 def measure_seam(
     image: Image,
     *,

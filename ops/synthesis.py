@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from engine.op import Range, Seed, op
 from engine.values import Image, Latent, Network, Scalar
-from ops.given import checked, generator_of, rounded
+from ops.given import checked, generator_of, judge_rows, rounded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,7 +42,7 @@ def synthesize(
     return Image(_draw(generator, latent, inputs, psi))
 
 
-@op(version=1, batch=4, batch_cuda=32, fixed=True)
+@op(version=1, batch=4, batch_cuda=32, fixed=True, check=judge_rows)
 def vary_noise(
     latent: Latent,
     model: Network,
@@ -80,7 +80,7 @@ class Variation:
     mean: Scalar
 
 
-@op(version=1, batch=1)
+@op(version=1, batch=1, check=judge_rows)
 def map_variation(
     latent: Latent,
     model: Network,

@@ -136,6 +136,8 @@ WIRES = {
     "follow_direction": "latent: code, direction: found",
     "sample_flow": "index: code.index",
     "learn_sampler": "codes: code, scores: scores",
+    "measure_seam": "image: picture",
+    "transfer_attribute": "target: code, reference: code",
 }
 MORE = {
     "edit_flow": ", models: {flow: flow}",
@@ -165,6 +167,14 @@ MORE = {
         ("find_components", "layer: 9.conv1", "layer '9.conv1' does not exist; did you mean"),
         ("find_components", "layer: 8.conv1, component: 100", "100 components .* 0 to 99"),
         ("follow_direction", "rows: [40]", r"rows \[40\] do not exist"),
+        ("vary_noise", "rows: [12]", r"rows \[12\] do not exist"),
+        ("map_variation", "rows: [-1]", r"rows \[-1\] do not exist"),
+        ("measure_seam", "closed: true", "no joint is named: give a period, or columns"),
+        (
+            "transfer_attribute",
+            "edge: soat, align: rows, box: [0.2, 0.2, 0.4, 0.4]",
+            "'soat' is aligned by style or none",
+        ),
         ("edit_flow", "attribute: [smile, smile]", "'smile' is named twice"),
         ("edit_flow", "attribute: smile, rows: [12]", r"rows \[12\] do not exist"),
         ("sample_flow", "attribute: [age, smile], value: [1]", "1 numbers for 2 in `attribute`"),
