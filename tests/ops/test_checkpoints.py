@@ -163,8 +163,9 @@ def test_pictures_become_codes_and_generators_learn(net: Network, pair: list[Lat
     assert errors[1] < errors[0]
     tuned = tune_generator(pair[1], target, net, steps=2)
     assert tuned.psnr.data[0] > tuned.before.data[0]
-    learned = finetune([target, target], net, steps=1, batch=1).model
-    assert plain(pair[0], learned).shape == target.data.shape
+    if net.resolution < 1024:  # a discriminator of that size takes a quarter of a minute
+        learned = finetune([target, target], net, steps=1, batch=1).model
+        assert plain(pair[0], learned).shape == target.data.shape
 
 
 def test_channels_of_another_code(net: Network, pair: list[Latent]) -> None:
