@@ -24,14 +24,13 @@ def run_packed(
     Raises: RunError when this process runs other code than the driver's, whose digest is `code`, or
     lacks something else that is asked of it: whoever joins late was not greeted.
     """
-    who = f"a worker on {socket.gethostname()} joined"
     if code and code != code_digest():
         raise RunError(
-            f"{who} with other code ({code_digest()[:8]}, the driver {code[:8]}): "
+            f"{_newcomer()} with other code ({code_digest()[:8]}, the driver {code[:8]}): "
             "install the same version of this program on all machines"
         )
     if fit and (lacking := _lacking(fit)):
-        raise RunError(f"{who} and {'; '.join(lacking)}")
+        raise RunError(f"{_newcomer()} and {'; '.join(lacking)}")
     if guard:
         limit_memory()
     return pack(run_chunk(_program(program), unpack(chunk), guard=guard))
@@ -45,6 +44,10 @@ def pack(data: object) -> bytes:
 def unpack(data: bytes) -> Any:
     """Read what `pack` wrote; only ever bytes of our own driver or worker."""
     return pickle.loads(zlib.decompress(data))  # noqa: S301
+
+
+def _newcomer() -> str:
+    return f"a worker on {socket.gethostname()} joined"
 
 
 @lru_cache(maxsize=4)

@@ -258,6 +258,7 @@ def calibrate_direction(
 ) -> CalibratedDirection:
     """Set a direction's unit by what pictures do: strength 1 is one deviation of the attribute.
 
+    Of one that is there or not, such as glasses, it is a little over half of what there is to move.
     Faces are drawn before and after a step each way, and read by the model's feature network.
     `effect` is the change of the attribute at strength 1 afterwards; `leak` the mean change of all
     other attributes. Both, and how far each attribute moves, are written on the card, where `edit`
