@@ -140,13 +140,31 @@ def perceptual_distance(net: FeatureNet, a: Tensor, b: Tensor) -> Tensor:
     Shapes: a, b [N, 3, H, W] in -1..1 -> [N].  Differentiable in both.
     Source: own, after Zhang et al. 2018, arXiv:1801.03924.
     """
-    return (stage_distances(net, a, b) / net.scales * net.scales.new_tensor(_SHARES)).sum(1)
+    return _distance(net, net.backbone(a), net.backbone(b))
+
+
+def compare(net: FeatureNet, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """How differently two pictures are read, [N, K], and their perceptual distance, [N]: one pass.
+
+    Shapes: a, b [N, 3, H, W] in -1..1.  Readings are not clamped, so that every one has a slope.
+    """
+    seen, other = net.backbone(a), net.backbone(b)
+    read, wanted = (net.attribute_head(net.summarise(f)) for f in (seen, other))
+    return (read - wanted).float(), _distance(net, seen, other)
+
+
+def _distance(net: FeatureNet, a: list[Tensor], b: list[Tensor]) -> Tensor:
+    shares = net.scales.new_tensor(_SHARES)
+    return (_apart(a, b) / net.scales * shares).sum(1)
 
 
 def stage_distances(net: FeatureNet, a: Tensor, b: Tensor) -> Tensor:
     """Mean squared difference of the unit feature vectors of each stage, [N, stages]."""
-    pairs = zip(net.backbone(a), net.backbone(b), strict=True)
-    each = [(_unit(f) - _unit(g)).square().sum(1).mean((1, 2)) for f, g in pairs]
+    return _apart(net.backbone(a), net.backbone(b))
+
+
+def _apart(a: list[Tensor], b: list[Tensor]) -> Tensor:
+    each = [(_unit(f) - _unit(g)).square().sum(1).mean((1, 2)) for f, g in zip(a, b, strict=True)]
     return torch.stack(each, 1)
 
 

@@ -35,7 +35,10 @@ def main() -> None:
     parser.add_argument("--builtin", type=Path, help="the folder of the model that export writes")
     game = parser.add_argument_group("adversarial")
     game.add_argument(
-        "--share", type=float, default=1.0, help="pull of the discriminator beside the render's"
+        "--share",
+        type=float,
+        default=1.0,
+        help="pull of the discriminator beside the render's, 0: none",
     )
     game.add_argument("--mixing", type=float, help="share of pictures of mixed styles")
     game.add_argument("--r1", type=float, help="weight of the R1 penalty")

@@ -17,15 +17,16 @@ from torch import Tensor, nn
 from models.adversarial import Rules, correct, mixed, smooth, verdict
 from models.augmentation import Chance
 from models.discriminator import Discriminator
-from models.perceptual import FeatureNet
+from models.perceptual import FeatureNet, compare
 from models.stylegan2 import Generator
 from models.training.domains import Render
 from models.training.fitted import judge_config, load_fitted, load_seer
 from models.training.generator import draw_pairs, sheet_rows
 from models.training.loop import RENDER_BATCH, Fit, Job, advance, begin, drive, falling, shipped
-from models.training.losses import picture_loss, psnr, reach
+from models.training.losses import evened, picture_loss, psnr, reach
 
 _BATCH = 8
+_TWINS = 4  # codes of every drawing that are drawn with two noises, side by side in a batch
 _SLOWER = 0.35  # the generator's learning rate beside that of the discriminator
 
 
@@ -34,14 +35,18 @@ class Game:
     """How the finish is played.
 
     `share` is how hard a discriminator that is sure of itself pulls at a picture beside its render
-    (one that cannot tell real pictures from generated ones has no say); pictures of mixed styles
-    have no render. `meaning` is the weight of attributes that the feature network misreads.
+    (0: there is none; one that cannot tell real pictures from generated ones has no say); pictures
+    of mixed styles have no render. What a feature network sees in a picture and not in its render
+    has weights: `meaning` for attributes, `looks` for its perceptual distance. `texture` is the
+    weight of what other noise changes in the one and not in the other.
     """
 
     rules: Rules = field(default_factory=Rules)
     share: float = 1.0
     rate: float = 3e-3
-    meaning: float = 2.0
+    meaning: float = 8.0
+    looks: float = 2.0
+    texture: float = 4.0
 
 
 class Players(nn.Module):
@@ -98,33 +103,30 @@ def train_step(
     """Draw renders once and play two rounds with them; gives back the figures of the last."""
     players, generator = fit.network, fit.network.generator
     side = generator.resolution
-    z, noise, scene = draw_pairs(generator, fit.domain, RENDER_BATCH, side, fit.random, render)
+    z, noise, scene = draw_pairs(
+        generator, fit.domain, RENDER_BATCH, side, fit.random, render, _TWINS
+    )
     care = fit.domain.care_map(scene.masks)
-    wanted = fit.domain.visible_factors(scene.factors)
     for start in range(0, RENDER_BATCH, _BATCH):
         part = slice(start, start + _BATCH)
         made, mixes = _draw(fit, game, z[part], [n[part] for n in noise])
         fit.optimizer.zero_grad(set_to_none=True)
-        chance = Chance(float(players.chance), game.rules.steady)
-        judge = players.discriminator
-        sure = correct(judge, scene.image[part], made, game.rules, chance, fit.step, fit.random)
-        players.gap.lerp_(sure, 0.1)
-        players.chance.fill_(chance.value)
-        cost = verdict(judge, made, chance, fit.random)
-        (pull,) = torch.autograd.grad(cost, made)
-        hold, quality = _render_pull(
-            made, ~mixes, scene.image[part], care[part], wanted[part], seer, fit, game
-        )
-        weight = game.share * float(players.gap.clamp(0, 1) * hold.norm() / pull.norm())
-        torch.autograd.backward([made], [hold + weight * pull])
+        hold, quality = _render_pull(fit, game, seer, made, scene.image[part], care[part], ~mixes)
+        if start == 0:
+            hold = hold + _noise_pull(game, made, scene.image[part], ~mixes)
+        if game.share:
+            pull = _judge_pull(fit, game, made, scene.image[part])
+            weight = game.share * float(players.gap.clamp(0, 1) * hold.norm() / pull.norm())
+            hold = hold + weight * pull
+        torch.autograd.backward([made], [hold])
         codes = generator.broadcast(generator.mapping(z[part][: _BATCH // 2]))
         mean = smooth(generator, codes, game.rules, players.path_mean, fit.step, fit.random)
         players.path_mean.copy_(mean)
         for player in (generator, players.discriminator):
             torch.nn.utils.clip_grad_norm_(player.parameters(), 1.0)
         advance(fit, falling(game.rate, used, 0.5), _BATCH)
-    known = {"gap": float(players.gap), "augmented": chance.value}
-    return known | {"fooled": float(cost.detach()), "psnr_db": quality}
+    known = {"gap": float(players.gap), "augmented": float(players.chance)}
+    return known | {"psnr_db": quality}
 
 
 def _draw(fit: Fit[Players], game: Game, z: Tensor, noise: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -135,15 +137,26 @@ def _draw(fit: Fit[Players], game: Game, z: Tensor, noise: list[Tensor]) -> tupl
         return generator.synthesize(codes, noise).float(), mixes.to(fit.device)
 
 
+def _judge_pull(fit: Fit[Players], game: Game, made: Tensor, image: Tensor) -> Tensor:
+    """Teach the discriminator; where it would then move pictures [N, 3, R, R], as a gradient."""
+    players = fit.network
+    chance = Chance(float(players.chance), game.rules.steady)
+    judge = players.discriminator
+    sure = correct(judge, image, made, game.rules, chance, fit.step, fit.random)
+    players.gap.lerp_(sure, 0.1)
+    players.chance.fill_(chance.value)
+    (pull,) = torch.autograd.grad(verdict(judge, made, chance, fit.random), made)
+    return pull
+
+
 def _render_pull(
-    made: Tensor,
-    paired: Tensor,
-    image: Tensor,
-    care: Tensor,
-    wanted: Tensor,
-    seer: FeatureNet | None,
     fit: Fit[Players],
     game: Game,
+    seer: FeatureNet | None,
+    made: Tensor,
+    image: Tensor,
+    care: Tensor,
+    paired: Tensor,
 ) -> tuple[Tensor, float]:
     """Where the renders would move their pictures, as a gradient, and how near these are in dB."""
     mine, theirs = made[paired], image[paired]
@@ -153,7 +166,19 @@ def _render_pull(
     loss = picture_loss(reach(mine, side), reach(theirs, side), reach(care[paired], side))
     if seer is not None:
         with torch.autocast(fit.device.type, torch.bfloat16):
-            seen = seer(mine).attributes.float()
-        loss = loss + game.meaning * (seen - wanted[paired]).square().mean()
+            misread, apart = compare(seer, mine, theirs)
+        loss = loss + game.meaning * evened(misread.square()).mean() + game.looks * apart.mean()
     (hold,) = torch.autograd.grad(loss, made)
     return hold, psnr(mine.detach(), theirs).mean().item()
+
+
+def _noise_pull(game: Game, made: Tensor, image: Tensor, paired: Tensor) -> Tensor:
+    """Where pictures should move so that other noise changes what it changes in renders.
+
+    The first items of a batch and those that follow them have the same codes.
+    """
+    both = (paired[:_TWINS] & paired[_TWINS : 2 * _TWINS])[:, None, None, None]
+    change, wanted = (x[:_TWINS] - x[_TWINS : 2 * _TWINS] for x in (made, image))
+    loss = game.texture * (both * (change - wanted)).abs().mean()
+    (hold,) = torch.autograd.grad(loss, made)
+    return hold

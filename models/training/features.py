@@ -13,6 +13,7 @@ from models.scenes.canvas import Scene
 from models.training.augment import Dice, clutter, develop, move
 from models.training.domains import Domain, Render
 from models.training.loop import Fit, Job, begin, descend, draw_scene, drive, falling, warm
+from models.training.losses import evened
 
 _BATCH = 16
 
@@ -76,9 +77,7 @@ def errors(
     squared = (reading.attributes.float() - domain.visible_factors(scene.factors)).square()
     backdrop = squared.new_tensor([name.startswith("background") for name in domain.factors])
     squared = squared * (1 - hidden[:, None] * backdrop)
-    # What is small in a picture (a gaze) moves the mean so little that it would never be learned.
-    missed = squared.detach().mean(0)
-    attributes = (squared * (missed / missed.mean().clamp_min(1e-12)).clamp(0.4, 8)).mean()
+    attributes = evened(squared).mean()
     landmarks = (reading.landmarks.float() - scene.landmarks).square().mean()
     logits = reading.part_logits.float()
     wanted = F.adaptive_avg_pool2d(scene.masks, logits.shape[-1])

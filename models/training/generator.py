@@ -83,13 +83,16 @@ def draw_pairs(
     size_px: int,
     random: torch.Generator,
     render: Render,
+    twins: int = 0,
 ) -> tuple[Tensor, list[Tensor], Scene]:
     """Codes, noise inputs and what they stand for: z [N, D], noise, scene at `size_px`.
 
-    The render gets the first noise input of every size that its domain names.
+    The render gets the first noise input of every size that its domain names. The codes of the
+    first `twins` items come again in as many that follow them, with other noise.
     """
     device = network.const.device
     z = torch.randn(items, network.config.z_dim, generator=random).to(device)
+    z[twins : 2 * twins] = z[:twins]
     sides = [layer.resolution for layer in network.layers if layer.noise is not None]
     noise = [torch.randn(items, 1, s, s, generator=random).to(device) for s in sides]
     basis = projection(len(domain.factors), network.config.z_dim).to(device)

@@ -36,6 +36,15 @@ def picture_loss(made: Tensor, wanted: Tensor, care: Tensor, coarsest_px: int = 
         error, care = halve(error), halve(care)
 
 
+def evened(squared: Tensor) -> Tensor:
+    """Squared errors with those of the worst columns raised.  Shapes: [N, K] -> [N, K].
+
+    What is small in a picture (a gaze) moves the mean so little that it would never be learned.
+    """
+    missed = squared.detach().mean(0)
+    return squared * (missed / missed.mean().clamp_min(1e-12)).clamp(0.4, 8)
+
+
 def psnr(made: Tensor, wanted: Tensor) -> Tensor:
     """Peak signal-to-noise ratio of each picture in dB.  Shapes: [N, 3, H, W] in -1..1 -> [N]."""
     mean_square = (made.clamp(-1, 1) - wanted.clamp(-1, 1)).square().mean((1, 2, 3))

@@ -10,6 +10,7 @@ from models.companions import load_encoder, load_features
 from models.loading import load_generator
 from models.perceptual import (
     FeatureNet,
+    compare,
     find_landmarks,
     look,
     perceptual_distance,
@@ -106,6 +107,16 @@ def test_a_look_is_the_reading_and_what_it_was_read_from(net: FeatureNet, people
         torch.testing.assert_close(
             seen.means[:, -144:], net.backbone(people.image[:4])[-1].mean((2, 3))
         )
+
+
+def test_a_comparison_is_the_difference_of_readings_and_the_distance(
+    net: FeatureNet, people: Scene
+) -> None:
+    a, b = people.image[:3], people.image[3:6]
+    with torch.no_grad():
+        misread, apart = compare(net, a, b)
+        torch.testing.assert_close(misread, net(a).attributes - net(b).attributes)
+        torch.testing.assert_close(apart, perceptual_distance(net, a, b))
 
 
 def test_gradients_reach_the_picture(net: FeatureNet, people: Scene) -> None:

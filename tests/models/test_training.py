@@ -16,11 +16,14 @@ from models.errors import ModelError
 from models.loading import load_generator
 from models.perceptual import perceptual_distance, score_attributes
 from models.scenes.portraits import PARTS
+from models.stylegan2 import Generator
 from models.training import adversarial, export, features, generator
 from models.training import encoder as encoder_training
 from models.training.domains import PORTRAITS, domain, factors_of, projection
+from models.training.fitted import load_fitted
+from models.training.generator import draw_pairs
 from models.training.loop import Budget, Fit, Job, falling
-from models.training.losses import picture_loss, psnr
+from models.training.losses import evened, picture_loss, psnr
 from models.training.records import load_checkpoint, save_checkpoint
 
 SMALL = replace(
@@ -143,6 +146,34 @@ def test_the_finish_moves_both_players_and_leaves_a_trail(tmp_path: Path) -> Non
     assert line["step"] == 20
     assert line["pictures"] == 20 * 8
     assert line["gap"] > 0
+
+
+def test_without_a_share_nobody_judges(tmp_path: Path) -> None:
+    started = play(job(tmp_path, 0)).network
+    fit = adversarial.train(job(tmp_path, 2), adversarial.Game(share=0.0))
+    learned, judge = fit.network.generator, fit.network.discriminator
+    assert not torch.equal(learned.const, load_fitted(job(tmp_path, 0)).const)
+    assert fit.network.gap == 0
+    for name, value in started.discriminator.named_parameters():
+        assert torch.equal(value, judge.get_parameter(name)), name
+
+
+def test_twins_are_one_code_with_two_noises() -> None:
+    maker = Generator(SMALL.generator)
+    random = torch.Generator().manual_seed(0)
+    z, noise, scene = draw_pairs(maker, SMALL, 6, 16, random, SMALL.render, twins=2)
+    assert torch.equal(z[:2], z[2:4])
+    assert not torch.equal(noise[-1][:2], noise[-1][2:4])
+    assert torch.equal(scene.factors[:2], scene.factors[2:4])
+    assert len({tuple(row.tolist()) for row in scene.factors}) == 4
+
+
+def test_the_worst_columns_are_raised() -> None:
+    squared = torch.tensor([[1e-4, 1e-2, 1e-3]]).expand(4, -1)
+    raised = (evened(squared) / squared)[0]
+    assert raised.argmax() == 1
+    assert raised[0] == pytest.approx(0.4)
+    assert torch.equal(evened(torch.zeros(4, 3)), torch.zeros(4, 3))
 
 
 def test_a_resumed_finish_equals_an_undisturbed_one(tmp_path: Path) -> None:
