@@ -106,8 +106,8 @@ def find_asset(kind: str, value: str, folder: str, model: "ModelInfo | None") ->
         raise UsageError(
             f"'{value}' is neither in the {kind} of {owner} ({there}) nor a file{near}"
         )
-    if kind == "directions":
-        check_direction(path, model)
+    if kind in CHECKS:
+        CHECKS[kind](path, model)
     return str(path.resolve()), file_digest(path)
 
 
@@ -125,6 +125,27 @@ def check_direction(path: Path, model: "ModelInfo | None") -> None:
             f"direction '{path.name}' was made for the generator {family[:12]}, not for "
             f"'{model.name}' ({model.family[:12]}): import or learn it for this one"
         )
+
+
+def check_scorer(path: Path, model: "ModelInfo | None") -> None:
+    """Raise UsageError for a file that holds no scorer, or one that sees with other eyes."""
+    from models import ModelError, file_digest
+    from models.library import scorer_eyes
+
+    try:
+        eyes = scorer_eyes(path)
+    except ModelError as error:
+        raise UsageError(str(error)) from error
+    beside = Path(model.path).with_name("features.safetensors") if model else None
+    if model and beside and beside.is_file() and file_digest(beside) != eyes:
+        raise UsageError(
+            f"scorer '{path.name}' was trained with another feature network than that of "
+            f"'{model.name}': train it again with this one"
+        )
+
+
+#: What is asked of the files that settings of a kind name.
+CHECKS = {"directions": check_direction, "scorers": check_scorer}
 
 
 # -- from Python ---------------------------------------------------------------------------------

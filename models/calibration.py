@@ -10,7 +10,7 @@ from torch import Tensor
 from models.directions import StoredDirection
 from models.errors import ModelError
 from models.moves import move
-from models.perceptual import FeatureNet
+from models.perceptual import Reader
 from models.readings import draw_codes, read_codes
 from models.stylegan2 import Generator
 
@@ -26,7 +26,7 @@ _HALF = 0.6
 
 def calibrate(
     generator: Generator,
-    net: FeatureNet,
+    net: Reader,
     direction: StoredDirection,
     column: int,
     count: int,
@@ -62,7 +62,7 @@ def calibrate(
 
 def recalibrated(
     generator: Generator,
-    net: FeatureNet,
+    net: Reader,
     direction: StoredDirection,
     attribute: str,
     count: int = 48,
@@ -72,7 +72,7 @@ def recalibrated(
 
     The card tells what strength 1 does in deviations: `moves`, the change of every attribute;
     `effect`, that of the one it was made for; `leak`, the mean of all others without their signs.
-    Raises: ModelError if the network does not read the attribute, or pictures hardly follow.
+    Raises: ModelError if `net` does not read the attribute, or pictures hardly follow.
     """
     if attribute not in net.attributes:
         near = difflib.get_close_matches(attribute, net.attributes, 1)
@@ -97,7 +97,7 @@ def recalibrated(
     return replace(direction, sigma=sigma, card=json.dumps(card, sort_keys=True))
 
 
-def _effect(generator: Generator, net: FeatureNet, w: Tensor, direction: StoredDirection) -> Tensor:
+def _effect(generator: Generator, net: Reader, w: Tensor, direction: StoredDirection) -> Tensor:
     """Half the change of the scores from one sigma below to one above, [K]."""
     up, down = (
         read_codes(generator, net, *move(generator, w, "w", [(direction, strength)]))

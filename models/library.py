@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import ModelError
+from models.native import read_native
 
 BUILTIN = Path(__file__).parent / "builtin"
 #: What files of weights are called.
@@ -41,6 +42,15 @@ def direction_family(path: Path) -> str:
     other = path.suffix.lower() != ".safetensors"
     hint = "; other formats come in by `run_workflow.py directions import`" if other else ""
     raise ModelError(f"{path}: not a direction file: {error}{hint}") from error
+
+
+def scorer_eyes(path: Path) -> str:
+    """The digest of the feature network that a file's scorer sees with, told from its header.
+
+    Raises: ModelError if the file is damaged, or holds something else.
+    """
+    config, _ = read_native(path, "scorer")
+    return str(config.get("eyes", ""))
 
 
 def _header(path: Path) -> dict[str, Any]:

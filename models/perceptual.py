@@ -5,7 +5,7 @@ Source: own; the distance is built like that of Zhang et al. 2018, arXiv:1801.03
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import cast
+from typing import Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -62,6 +62,17 @@ class Look:
     means: Tensor
 
 
+class Reader(Protocol):
+    """Whatever tells numbers of pictures: a feature network, or one with scorers beside it."""
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """What the numbers are called."""
+
+    def read(self, image: Tensor) -> Tensor:
+        """The numbers of pictures [N, 3, H, W] in -1..1, [N, K] in the order of `attributes`."""
+
+
 class FeatureNet(nn.Module):
     """Picture -> attributes, landmarks and parts.  Shapes: image [N, 3, H, W] in -1..1."""
 
@@ -91,6 +102,10 @@ class FeatureNet(nn.Module):
         landmarks = 0.5 + self.landmark_head(hidden).unflatten(1, (-1, 2))
         return Reading(0.5 + self.attribute_head(hidden), landmarks, self._parts(features))
 
+    def read(self, image: Tensor) -> Tensor:
+        """How much of each attribute pictures show, 0..1, [N, K]."""
+        return cast(Tensor, self(image).attributes).clamp(0, 1)
+
     def summarise(self, features: list[Tensor]) -> Tensor:
         """The vectors [N, 128] that attributes and landmarks are read from."""
         x = F.leaky_relu(self.squeeze(features[-1]), 0.2).flatten(1)
@@ -109,7 +124,7 @@ def score_attributes(net: FeatureNet, image: Tensor) -> Tensor:
 
     Shapes: image [N, 3, H, W] in -1..1 -> [N, K].
     """
-    return cast(Tensor, net(image).attributes).clamp(0, 1)
+    return net.read(image)
 
 
 def look(net: FeatureNet, image: Tensor) -> Look:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models.codes import Space, draw, number, to_styles
 from models.errors import ModelError
-from models.perceptual import FeatureNet, score_attributes
+from models.perceptual import FeatureNet, Reader, score_attributes
 from models.stylegan2 import Generator
 
 #: Attributes that tell people apart whatever their pose, expression, light and hair style.
@@ -40,13 +40,11 @@ class Dependency:
     each: Tensor
 
 
-def read_codes(generator: Generator, net: FeatureNet, data: Tensor, space: Space) -> Tensor:
+def read_codes(generator: Generator, net: Reader, data: Tensor, space: Space) -> Tensor:
     """The attributes of the pictures of codes, [N, K]."""
     with torch.no_grad():
         parts = [
-            score_attributes(
-                net, generator.synthesize_styles(to_styles(generator, part, space)).clamp(-1, 1)
-            )
+            net.read(generator.synthesize_styles(to_styles(generator, part, space)).clamp(-1, 1))
             for part in torch.split(data, _BATCH)
         ]
     return torch.cat(parts)

@@ -4,7 +4,9 @@ Its eyes are the feature network beside a generator: of every stage of it, how s
 is on average over the picture and how much it varies.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +18,7 @@ from models.linear import Readout, fit_readout, separate
 from models.perceptual import FeatureNet
 
 KIND = "scorer"
+FOREIGN = "was trained with another feature network: train it again with this one"
 _BATCH = 16
 
 
@@ -40,6 +43,55 @@ class Scorer:
             )
         raw = seen.double() @ self.weight.to(seen.device) + self.bias
         return (raw if self.graded else torch.sigmoid(raw)).float()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Panel:
+    """A feature network and scorers that see with it, read as one: its attributes, then theirs."""
+
+    net: FeatureNet
+    scorers: tuple[Scorer, ...] = ()
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """The names of all readings, in their order."""
+        return (*self.net.attributes, *(scorer.name for scorer in self.scorers))
+
+    def read(self, image: Tensor) -> Tensor:
+        """What all say of pictures [N, 3, H, W], [N, K]."""
+        told = self.net.read(image)
+        if not self.scorers:
+            return told
+        seen = look(self.net, image)
+        return torch.cat([told, *(scorer.score(seen)[:, None] for scorer in self.scorers)], 1)
+
+
+def gather_panel(net: FeatureNet, eyes: str, paths: Sequence[str | Path]) -> Panel:
+    """A feature network, whose digest is `eyes`, with the scorers in some files.
+
+    Raises: ModelError for a file without a scorer, one trained with another feature network, or a
+    name that two of them, or the network's attributes, have.
+    """
+    scorers = tuple(read_scorer(path) for path in paths)
+    for scorer, path in zip(scorers, paths, strict=True):
+        if scorer.eyes != eyes:
+            raise ModelError(f"{path}: scorer '{scorer.name}' {FOREIGN}")
+    names = [*net.attributes, *(scorer.name for scorer in scorers)]
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise ModelError(
+            f"'{twice[0]}' is read twice: a scorer's name must be its own; train it under another"
+        )
+    return Panel(net, scorers)
+
+
+def read_scorer(path: str | Path) -> Scorer:
+    """The scorer in a file. Raises: ModelError if it holds something else, or cannot be read."""
+    try:
+        return unpack(Path(path).read_bytes())
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
 
 
 def look(net: FeatureNet, image: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from engine.errors import OpError, suggestion
 from engine.op import Asset, op
 from engine.values import Image, Latent, Network, Scalar, Scores, check_family
-from ops.given import checked, direction_of, judge_amounts, judge_rows, reader_of
+from ops.given import checked, direction_of, judge_amounts, judge_rows, panel_of, reader_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -185,17 +185,26 @@ def _within(
 
 
 @op(version=1, batch=8, batch_cuda=64, fixed=True)
-def score_attributes(image: Image, model: Network) -> Scores:
+def score_attributes(
+    image: Image,
+    model: Network,
+    *,
+    scorers: Annotated[list[str], Asset("scorers")] = [],  # noqa: B006 (read only)
+) -> Scores:
     """Read how much of each attribute pictures show, with the model's own feature network.
 
-    Shapes: image [N, 3, H, W] -> scores [N, K], names as the feature network has them.
-    Units: 0..1.  Raises: OpError if the model has no feature network beside it.
+    `scorers` are scorers of one's own that read the same pictures: files that `train_scorer` made,
+    or names in a folder `scorers` beside the model. Their scores come after the attributes.
+
+    Shapes: image [N, 3, H, W] -> scores [N, K], names as the feature network and the scorers have
+    them.
+    Units: 0..1; of a scorer that learned grades, those grades.
+    Raises: OpError if the model has no feature network beside it, for a scorer trained with another
+    one, or a name twice.
     Source: own.
     """
     import torch
 
-    from models.perceptual import score_attributes as score
-
-    net = reader_of(model)
     with torch.no_grad():
-        return Scores(score(net, image.data.to(model.device)), net.attributes)
+        panel = panel_of(model, scorers)
+        return Scores(panel.read(image.data.to(model.device)), panel.attributes)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from models.directions import StoredDirection
     from models.encoder import Encoder
     from models.perceptual import FeatureNet
+    from models.scorer import Panel
     from models.stylegan2 import Generator
 
 
@@ -112,11 +113,16 @@ def together(codes: Sequence[Latent]) -> tuple[list["Tensor"], Space]:
     return [spread(latent.data, rows) for latent in codes], "w_plus"
 
 
+def features_file(model: Network) -> Path:
+    """Where the feature network of a model would lie."""
+    return Path(model.path).with_name("features.safetensors")
+
+
 def features_of(model: Network) -> "FeatureNet | None":
     """The feature network beside a model, if there is one."""
     from models import companions
 
-    beside = Path(model.path).with_name("features.safetensors")
+    beside = features_file(model)
     return companions.features(beside, model.device) if beside.is_file() else None
 
 
@@ -128,6 +134,19 @@ def reader_of(model: Network) -> "FeatureNet":
             f"model '{model.name}' has no feature network (features.safetensors beside it)"
         )
     return net
+
+
+def panel_of(model: Network, scorers: Sequence[str]) -> "Panel":
+    """The feature network beside a model, and the scorers in some files that see with it.
+
+    Raises: OpError if there is no network, or the files do not go with it.
+    """
+    from models import file_digest
+    from models.scorer import gather_panel
+
+    net = reader_of(model)
+    with checked("scorers"):
+        return gather_panel(net, file_digest(features_file(model)) if scorers else "", scorers)
 
 
 def encoder_of(model: Network, instead: str = "") -> "Encoder":

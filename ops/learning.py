@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from engine.errors import OpError
-from engine.op import Range, op
+from engine.op import Asset, Range, op
 from engine.values import Direction, Latent, Network, Scalar, Scores, check_family
-from ops.given import checked, column_of, digest_of, features_of, reader_of, table_of
+from ops.given import checked, column_of, digest_of, features_of, panel_of, table_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -254,19 +254,21 @@ def calibrate_direction(
     *,
     attribute: str = "",
     count: Annotated[int, Range(8, 4096)] = 48,
+    scorers: Annotated[list[str], Asset("scorers")] = [],  # noqa: B006 (read only)
     seed: int = 0,
 ) -> CalibratedDirection:
     """Set a direction's unit by what pictures do: strength 1 is one deviation of the attribute.
 
     Of one that is there or not, such as glasses, it is a little over half of what there is to move.
-    Faces are drawn before and after a step each way, and read by the model's feature network.
+    Faces are drawn before and after a step each way, and read by the model's feature network and
+    by `scorers`, files that `train_scorer` made.
     `effect` is the change of the attribute at strength 1 afterwards; `leak` the mean change of all
     other attributes. Both, and how far each attribute moves, are written on the card, where `edit`
     reads what keeps a condition still.
 
     Shapes: direction [1, ...] -> direction, the same but for sigma.
     Units: effect, leak in standard deviations; attribute is by default the direction's name.
-    Raises: OpError if the feature network does not read the attribute, or nothing moves.
+    Raises: OpError if nothing there reads the attribute, or nothing moves.
     Source: own.
     """
     import torch
@@ -288,7 +290,12 @@ def calibrate_direction(
     )
     with checked():
         done = recalibrated(
-            models.fetch(model), reader_of(model), stored, attribute or direction.name, count, seed
+            models.fetch(model),
+            panel_of(model, scorers),
+            stored,
+            attribute or direction.name,
+            count,
+            seed,
         )
     card = json.loads(done.card)
     return CalibratedDirection(

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 from engine.errors import OpError
 from engine.op import Range, op
 from engine.values import Image, Network, Scalar, Scores
-from ops.given import base_of, carrying, checked, reader_of
+from ops.given import base_of, carrying, checked, features_file, reader_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import Tensor
 
 
@@ -45,7 +43,8 @@ def train_scorer(
 
     Labels are numbers, truth values, or texts such as the folder (`photo.dir`), of which `positive`
     is the one that means yes; or `images` have it and those `without` have not. `score_with` uses
-    the scorer: `models: {scorer: STEP}`, or a model of the file that an output wrote.
+    the scorer: `models: {scorer: STEP}`, or a model of the file that an output wrote; such files
+    are what `score_attributes` and `calibrate_direction` take as `scorers`.
 
     Shapes: images, each [1, 3, H, W] of any size -> model, a reference that carries the scorer.
     Raises: OpError without labels, if they are missing or do not vary, for fewer than 8 pictures,
@@ -67,7 +66,7 @@ def train_scorer(
     else:
         values = _values([label.data[0] for label in labels], len(images), positive)
     seen = torch.cat([look(net, image.data.to(model.device)) for image in every]).cpu()
-    eyes = file_digest(_beside(model))
+    eyes = file_digest(features_file(model))
     with checked(f"scorer '{name}'"):
         scorer, found = fit_scorer(seen, values, name, eyes, held_out, seed)
         mixed = values[draw(seed, len(values)).argsort()]
@@ -87,7 +86,7 @@ def score_with(image: Image, model: Network, scorer: Network) -> Scores:
     Source: own.
     """
     from models import file_digest
-    from models.scorer import look, unpack
+    from models.scorer import FOREIGN, look, unpack
 
     if not scorer.delta:
         raise OpError(
@@ -96,17 +95,10 @@ def score_with(image: Image, model: Network, scorer: Network) -> Scores:
     net = reader_of(model)
     with checked("scorer"):
         found = unpack(scorer.delta)
-        if found.eyes != file_digest(_beside(model)):
-            raise OpError(f"scorer '{found.name}' was trained with another feature network")
+        if found.eyes != file_digest(features_file(model)):
+            raise OpError(f"scorer '{found.name}' {FOREIGN}")
         scores = found.score(look(net, image.data.to(model.device)))
     return Scores(scores[:, None], (found.name,))
-
-
-def _beside(model: Network) -> "Path":
-    """Where the model's feature network lies."""
-    from pathlib import Path
-
-    return Path(model.path).with_name("features.safetensors")
 
 
 def _values(labels: Sequence[object], images: int, positive: str) -> "Tensor":

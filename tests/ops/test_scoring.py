@@ -6,12 +6,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.errors import OpError
-from engine.values import Image, Network, Scalar, split
+from engine.errors import OpError, SpecError
+from engine.graph import load_graph
+from engine.values import Image, Latent, Network, Scalar, split
 from models import describe, fetch
 from models.errors import ModelError
 from models.scorer import pack, unpack
+from ops.codes import sample_codes
+from ops.directions import score_attributes
+from ops.learning import calibrate_direction, learn_direction
 from ops.scoring import score_with, train_scorer
+from ops.synthesis import synthesize
+from run_workflow import build_ops, surroundings
 
 PICTURES = torch.randn(40, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 0.2
 LIGHT = torch.arange(40) % 2 == 1
@@ -76,3 +82,101 @@ def test_the_file_of_a_scorer_is_a_model(companions: Network, tmp_path: Path) ->
     assert told.path == str(tmp_path / "generator.safetensors")
     with pytest.raises(ModelError, match="holds a network of kind scorer, not a weight delta"):
         fetch(found)
+
+
+def written(model: Network, path: Path, name: str = "light") -> str:
+    """The file of a scorer of light pictures."""
+    labels = [Scalar((float(light),)) for light in LIGHT]
+    path.write_bytes(train_scorer(IMAGES, model, labels, name=name).model.delta)
+    return str(path)
+
+
+def test_scorers_in_files_are_read_beside_the_attributes(
+    companions: Network, tmp_path: Path
+) -> None:
+    path = written(companions, tmp_path / "a.safetensors")
+    alone = score_with(Image(PICTURES), companions, _carried(companions, path))
+    plain = score_attributes(Image(PICTURES), companions)
+    both = score_attributes(Image(PICTURES), companions, scorers=[path])
+    assert both.names == ("smile", "age", "light")
+    assert torch.equal(both.data[:, :2], plain.data)
+    assert torch.equal(both.data[:, 2:], alone.data)
+
+
+def _carried(model: Network, path: str) -> Network:
+    return replace(model, delta=Path(path).read_bytes())
+
+
+def test_a_direction_is_learned_and_measured_with_a_scorer_of_ones_own(
+    companions: Network, tmp_path: Path
+) -> None:
+    path = written(companions, tmp_path / "a.safetensors")
+    codes = sample_codes(Scalar(tuple(range(120))), companions, seed=3)
+    scores = score_attributes(synthesize(codes, companions), companions, scorers=[path])
+    learned = learn_direction(
+        list(split(codes)), companions, scores=list(split(scores)), attribute="light", hold=[]
+    ).direction
+    done = calibrate_direction(learned, companions, count=16, scorers=[path]).direction
+
+    def reading(strength: float) -> float:
+        step = strength * done.sigma[0] * done.data
+        moved = Latent(codes.data[:16] + step, "w", codes.family)
+        drawn = synthesize(moved, companions)
+        return float(score_attributes(drawn, companions, scorers=[path]).data[:, 2].mean())
+
+    assert reading(1) - reading(-1) > scores.data[:, 2].std()
+    with pytest.raises(OpError, match=r"no attribute 'light' \(there are smile, age\)"):
+        calibrate_direction(learned, companions)
+
+
+def test_scorers_that_do_not_go_with_a_model(companions: Network, tmp_path: Path) -> None:
+    path = written(companions, tmp_path / "a.safetensors")
+    for paths, message in (
+        ([path, written(companions, tmp_path / "b.safetensors")], "'light' is read twice"),
+        ([written(companions, tmp_path / "c.safetensors", "age")], "'age' is read twice"),
+        ([companions.path], "of kind .*, not a scorer"),
+        ([str(tmp_path / "none.safetensors")], "cannot be read: No such file"),
+    ):
+        with pytest.raises(OpError, match=message):
+            score_attributes(IMAGES[0], companions, scorers=paths)
+    foreign = replace(unpack(Path(path).read_bytes()), eyes="others")
+    Path(path).write_bytes(pack(foreign, ""))
+    with pytest.raises(OpError, match="'light' was trained with another feature network"):
+        score_attributes(IMAGES[0], companions, scorers=[path])
+
+
+WORKFLOW = """version: 1
+models: {{m: {{file: {model}}}}}
+sources: {{code: {{samples: {{count: 2, seed: 1}}}}}}
+steps:
+  picture: {{op: synthesize, in: {{latent: code}}}}
+  scores: {{op: score_attributes, in: {{image: picture}}, with: {{scorers: ['{scorer}']}}}}
+outputs: [{{from: scores, to: scores.csv}}]
+"""
+
+
+def test_scorers_are_judged_before_a_run(companions: Network, tmp_path: Path) -> None:
+    def check(scorer: str) -> None:
+        text = WORKFLOW.format(model=companions.path, scorer=scorer)
+        load_graph(text, surroundings(build_ops()))
+
+    path = written(companions, tmp_path / "a.safetensors")
+    check(path)
+    library = Path(companions.path).parent / "scorers"
+    library.mkdir()
+    try:
+        Path(path).rename(library / "light.safetensors")
+        check("light")
+        with pytest.raises(SpecError, match=r"neither in the scorers of .*did you mean 'light'"):
+            check("lihgt")
+    finally:
+        (library / "light.safetensors").rename(path)
+        library.rmdir()
+    with pytest.raises(SpecError, match=r"of kind .*, not scorer"):
+        check(companions.path)
+    foreign = replace(unpack(Path(path).read_bytes()), eyes="others")
+    Path(path).write_bytes(pack(foreign, ""))
+    with pytest.raises(
+        SpecError, match=r"'a\.safetensors' was trained with another feature network"
+    ):
+        check(path)

@@ -1,5 +1,6 @@
 """Every recipe plans, and runs in small from the command line as it ships."""
 
+import csv
 import json
 import shutil
 import subprocess
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from run_workflow import run
 
 #: Whole commands, on machines that may be busy.
 pytestmark = pytest.mark.timeout(600)
@@ -134,3 +137,35 @@ def test_recipe_runs_as_planned(recipe: Path, tmp_path: Path) -> None:
             part.unlink()
     again = ask("plan", recipe, tmp_path)
     assert foreseen(again, steps)
+
+
+SCORER = """version: 1
+sources: {photo: {glob: RATED/*/0*.*}}
+steps:
+  taste:
+    op: train_scorer
+    in: {images: photo, labels: photo.dir}
+    gather: {over: photo}
+    with: {name: taste, positive: liked}
+outputs: [{from: taste.model, to: taste.safetensors}]
+"""
+
+
+def test_a_scorer_of_ones_own_gives_a_direction(tmp_path: Path) -> None:
+    recipe = tmp_path / "taste.yaml"
+    recipe.write_text(SCORER.replace("RATED", str(ROOT / "workflows" / "rated")))
+    cache = tmp_path / "cache"
+    run(recipe, out=tmp_path / "scorer", cache=cache, workers=1)
+    params = {
+        "scorers": [str(tmp_path / "scorer" / "taste.safetensors")],
+        "attributes": ["taste"],
+        "hold": [],
+        "count": 100,
+    }
+    out = tmp_path / "out"
+    run(ROOT / "workflows" / "learn_directions.yaml", params, out=out, cache=cache, workers=1)
+    with (out / "effect.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert row["attribute"] == "taste"
+    assert 0.8 < float(row["effect"]) < 1.2
+    assert (out / "taste.safetensors").is_file()
