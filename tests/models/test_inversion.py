@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import Tensor
 
 from models import GeneratorConfig, ModelError
 from models.inversion import (
@@ -16,6 +17,7 @@ from models.inversion import (
     uniform_start,
 )
 from models.metrics import psnr, pyramid_l1
+from models.paths import along
 from models.priors import code_scale
 from models.stylegan2 import Generator
 
@@ -70,6 +72,34 @@ def test_what_is_no_picture_of_its_own_is_met_nearer_in_w_plus() -> None:
         start = start_code(GENERATOR, mean, recipe.space)
         losses.append(descend(GENERATOR, None, target, start, recipe).loss)
     assert (losses[1] <= losses[0]).all()
+
+
+class Linear(Generator):
+    """Pictures that are a linear map of the styles, so that what a morph must show is known."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__(config)
+        width = self.layers[-1].style.stop
+        self.register_buffer("map", torch.randn(width, 3 * 16 * 16) / (3 * width**0.5))
+
+    def synthesize_styles(self, styles: Tensor, *_: object, **__: object) -> Tensor:
+        pictures: Tensor = (styles - 1) @ self.get_buffer("map")
+        return pictures.reshape(-1, 3, 16, 16)
+
+
+def test_halfway_between_embedded_pictures_lies_the_mean_of_the_pictures() -> None:
+    torch.manual_seed(4)
+    generator = Linear(GENERATOR.config).requires_grad_(requires_grad=False)
+    own = generator.styles(generator.broadcast(generator.mapping(torch.randn(2, 16))))
+    target = generator.synthesize_styles(own)
+    assert target.abs().max() < 1
+    recipe = replace(QUICK, space="w_plus", steps=200, pixel_loss="squared", patience=200)
+    start = start_code(generator, mean_start(generator, 2), "w_plus")
+    found = descend(generator, None, target, start, recipe)
+    middle = generator.synthesize(along(found.data, 0.5, "linear", closed=False))
+    near = psnr(middle, target.mean(0, keepdim=True))
+    assert float(near) > 50
+    assert float(near) >= float(psnr(found.picture, target).min())
 
 
 def test_a_uniform_start_has_the_spread_of_codes_and_is_the_items_own() -> None:
