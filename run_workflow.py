@@ -54,7 +54,7 @@ def surroundings(registry: "Registry") -> "Surroundings":
     """Make what the checks ask of the world: these ops, the models and their libraries."""
     from engine.surroundings import Surroundings
 
-    return Surroundings(registry, describe_model, find_asset)
+    return Surroundings(registry, describe_model, find_asset, names_in=names_in)
 
 
 def describe_model(source: str) -> "ModelInfo":
@@ -81,7 +81,27 @@ def describe_model(source: str) -> "ModelInfo":
         style_width=sum(found.style_widths),
         num_classes=found.c_dim,
         delta=found.delta,
+        names=known_names(found.delta or found.path),
     )
+
+
+def known_names(file: str) -> tuple[str, ...]:
+    """What a flow, scorer or sampler knows, or else the feature network beside a generator reads.
+
+    None where that cannot be told: whoever reads the file says why.
+    """
+    from models import ModelError
+    from models.entries import attributes_known
+
+    try:
+        return attributes_known(Path(file))
+    except ModelError:
+        return ()
+
+
+def names_in(kind: str, path: str) -> tuple[str, ...]:
+    """Say which scores a library entry gives: those of a scorer."""
+    return known_names(path) if kind == "scorers" else ()
 
 
 def find_asset(kind: str, value: str, folder: str, model: "ModelInfo | None") -> tuple[str, str]:
@@ -89,7 +109,8 @@ def find_asset(kind: str, value: str, folder: str, model: "ModelInfo | None") ->
 
     Raises: UsageError when there is none, with the nearest name.
     """
-    from models import file_digest, library_names
+    from models import ModelError, file_digest, library_names
+    from models.entries import CHECKS
 
     path = Path(folder, value).expanduser()
     known: tuple[str, ...] = ()
@@ -106,46 +127,12 @@ def find_asset(kind: str, value: str, folder: str, model: "ModelInfo | None") ->
         raise UsageError(
             f"'{value}' is neither in the {kind} of {owner} ({there}) nor a file{near}"
         )
-    if kind in CHECKS:
-        CHECKS[kind](path, model)
+    try:
+        if kind in CHECKS:
+            CHECKS[kind](path, model)
+    except ModelError as error:
+        raise UsageError(str(error)) from error
     return str(path.resolve()), file_digest(path)
-
-
-def check_direction(path: Path, model: "ModelInfo | None") -> None:
-    """Raise UsageError for a file that holds no direction, or that of another model."""
-    from models import ModelError
-    from models.library import direction_family
-
-    try:
-        family = direction_family(path)
-    except ModelError as error:
-        raise UsageError(str(error)) from error
-    if model is not None and family != model.family:
-        raise UsageError(
-            f"direction '{path.name}' was made for the generator {family[:12]}, not for "
-            f"'{model.name}' ({model.family[:12]}): import or learn it for this one"
-        )
-
-
-def check_scorer(path: Path, model: "ModelInfo | None") -> None:
-    """Raise UsageError for a file that holds no scorer, or one that sees with other eyes."""
-    from models import ModelError, file_digest
-    from models.library import scorer_eyes
-
-    try:
-        eyes = scorer_eyes(path)
-    except ModelError as error:
-        raise UsageError(str(error)) from error
-    beside = Path(model.path).with_name("features.safetensors") if model else None
-    if model and beside and beside.is_file() and file_digest(beside) != eyes:
-        raise UsageError(
-            f"scorer '{path.name}' was trained with another feature network than that of "
-            f"'{model.name}': train it again with this one"
-        )
-
-
-#: What is asked of the files that settings of a kind name.
-CHECKS = {"directions": check_direction, "scorers": check_scorer}
 
 
 # -- from Python ---------------------------------------------------------------------------------

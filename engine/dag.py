@@ -101,6 +101,8 @@ class ModelInfo:
 
     `precision` is that of the convolutions: fp32, bf16 or fp16. A weight delta has the `path` and
     `family` of the generator it was made for, its own `digest`, and its own file in `delta`.
+    `names` are attributes that the network beside a generator reads, or that a flow or scorer
+    knows; none where that is not known.
     """
 
     name: str
@@ -115,6 +117,7 @@ class ModelInfo:
     num_classes: int = 0
     delta: str = ""
     precision: str = "fp32"
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

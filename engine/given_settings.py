@@ -62,8 +62,8 @@ def assets(
             scope.problems.add(path, f"'{spec.name}' {message}")
             continue
         kind = spec.role.removeprefix("asset:")
-        for name in _names(scope, value):
-            place = _matrix_place(scope, value, name) or path
+        for name in texts(scope, value):
+            place = matrix_place(scope, value, name) or path
             if str(name) in found:
                 continue
             try:
@@ -73,7 +73,7 @@ def assets(
     return found
 
 
-def _matrix_place(scope: Scope, value: Json, name: str) -> Path | None:
+def matrix_place(scope: Scope, value: Json, name: str) -> Path | None:
     """Where a matrix lists a value that a setting takes whole."""
     if not (isinstance(value, Hole) and value.kind == "matrix"):
         return None
@@ -84,8 +84,10 @@ def _matrix_place(scope: Scope, value: Json, name: str) -> Path | None:
     return None
 
 
-def _names(scope: Scope, value: Json) -> list[str]:
-    """All texts that a setting can be, or list."""
+def texts(scope: Scope, value: Json) -> list[str]:
+    """All texts that a setting can be, or list; none of one that varies with a source's fields."""
+    if any(hole.kind == "field" for hole in holes(value)):
+        return []
     variants = [value]
     if names := _matrices(scope, value):
         variants = [_filled(value, chosen) for chosen in combinations(names, scope.axes)]

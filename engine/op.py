@@ -84,6 +84,17 @@ class Asset:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownTo:
+    """A text setting, or a list of them, that names what is known elsewhere: told before a run.
+
+    `whom` are wires of scores, model slots and library settings, whose names count together; a text
+    that says nothing ("") is left alone. See `names` of `op`.
+    """
+
+    whom: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class WireSpec:
     """One input of an op."""
 
@@ -102,6 +113,7 @@ class SettingSpec:
     default: Any
     role: str = "plain"  # plain | seed | caption | members | scratch | progress | asset:<kind>
     required: bool = False
+    known_to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +152,7 @@ class OpOptions:
     check: str = ""
     draft: str = ""
     one_of: tuple[str, ...] = ()
+    names: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +205,7 @@ def op(  # noqa: PLR0913 (what can be said of an op is said here)
     check: Callable[..., object] | None = None,
     draft: Callable[..., int] | None = None,
     one_of: Sequence[str] = (),
+    names: Sequence[Sequence[str]] = (),
 ) -> Callable[[F], F]:
     """Mark a function as an op.
 
@@ -207,6 +221,8 @@ def op(  # noqa: PLR0913 (what can be said of an op is said here)
     draft: a function of its module, settings -> the least side in pixels that it needs a photo to
       have: larger JPEGs come decoded at a half, a quarter or an eighth of their size.
     one_of: wires that may be left out, of which a step has exactly one.
+    names: whose names the scores or the model that it yields have: the first of these groups of
+      wires, model slots and settings (by what they say) of which all are known and any has names.
     Raises: TypeError without a version, as by a bare `@op`.
     """
     if bare is not None or version < 1:
@@ -215,9 +231,9 @@ def op(  # noqa: PLR0913 (what can be said of an op is said here)
     def mark(function: F) -> F:
         most = batch_cuda or batch
         judge, least = (given.__name__ if given else "" for given in (check, draft))
-        needed, single = tuple(needs), tuple(one_of)
+        needed, single, known = tuple(needs), tuple(one_of), tuple(map(tuple, names))
         options = OpOptions(
-            version, batch, most, fixed, cache, endless, needed, judge, least, single
+            version, batch, most, fixed, cache, endless, needed, judge, least, single, known
         )
         function.__op__ = options  # type: ignore[attr-defined]
         return function
@@ -288,9 +304,12 @@ ENGINE_ROLES = ("members", "scratch", "progress")
 def _setting(name: str, annotation: Any, default: Any) -> SettingSpec:
     """Read one setting from its annotation."""
     role = _ROLES.get(annotation, "plain")
+    known_to: tuple[str, ...] = ()
     for part in get_args(annotation) if get_origin(annotation) is Annotated else ():
         if isinstance(part, Asset):
             role = f"asset:{part.kind}"
+        if isinstance(part, KnownTo):
+            known_to = part.whom
     required = default is inspect.Parameter.empty and role not in ENGINE_ROLES
     return SettingSpec(
         name,
@@ -298,6 +317,7 @@ def _setting(name: str, annotation: Any, default: Any) -> SettingSpec:
         None if default is inspect.Parameter.empty else default,
         role,
         required,
+        known_to,
     )
 
 

@@ -21,6 +21,7 @@ class Node:
 
     `model` and `info` are those of its codes; for a step that yields a Network, `info` is what
     that network started from. `known` is false after a mistake in it: say nothing more about it.
+    `names` are those of its scores, or that its Network knows; none where that is not known.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Node:
     info: ModelInfo | None = None
     source: bool = False
     known: bool = True
+    names: tuple[str, ...] = ()
 
     @property
     def trains(self) -> bool:

@@ -16,7 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from engine.dag import Json, holes
 from engine.errors import suggestion
-from engine.op import ENGINE_ROLES, Asset, OpSpec, Range, SettingSpec
+from engine.op import ENGINE_ROLES, Asset, KnownTo, OpSpec, Range, SettingSpec
 from engine.reading import show
 
 _SEED = Annotated[int, Range(0, 2**63 - 1)]
@@ -147,7 +147,7 @@ def _bounded(annotation: Any, bounds: Range | None) -> Any:
         return Annotated[annotation, Field(ge=bounds.low, le=bounds.high)]
     if origin is Annotated:
         own = next((a for a in arguments[1:] if isinstance(a, Range)), bounds)
-        others = tuple(a for a in arguments[1:] if not isinstance(a, Range | Asset))
+        others = tuple(a for a in arguments[1:] if not isinstance(a, Range | Asset | KnownTo))
         inner = _bounded(arguments[0], own)
         return Annotated[(inner, *others)] if others else inner
     if origin in (Union, types.UnionType):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from engine import early, given_settings, matrix, packages, slots, sources, wiring
+from engine import early, given_settings, matrix, packages, slots, sources, vocabulary, wiring
 from engine.axes import AxisError, Gathering, Incoming, Joined, gathered, join, pair_up, project
 from engine.axes import read_through as through
 from engine.coalesce import coalesce_op
@@ -15,7 +15,8 @@ from engine.scope import Node, Reading, Scope
 from engine.spec import StepSpec
 from engine.template import write_hole
 from engine.values import Scalar
-from engine.when import WhenError, check_kinds, names, parse
+from engine.when import WhenError, check_kinds, parse
+from engine.when import names as names_in
 from engine.wiring import Filled
 from engine.yaml_text import Path
 
@@ -112,7 +113,7 @@ def _when(scope: Scope, spec: StepSpec) -> When | None:
         scope.problems.add(path, str(error), offset=error.offset)
         return None
     refs = []
-    for name in names(tree):
+    for name in names_in(tree):
         reading = wiring.read(scope, name.text, path, name.offset)
         if reading is not None and reading.type is not Scalar:
             scalars = [port.name for port in reading.node.ports if port.type is Scalar]
@@ -122,11 +123,11 @@ def _when(scope: Scope, spec: StepSpec) -> When | None:
             scope.problems.add(path, message, offset=name.offset)
         elif reading is not None:
             refs.append(reading.ref)
-    if len(refs) != len(names(tree)):
+    if len(refs) != len(names_in(tree)):
         return None
     try:
         kinds = (sources.field_kind(scope.spec, ref) for ref in refs)
-        check_kinds(tree, dict(zip((name.text for name in names(tree)), kinds, strict=True)))
+        check_kinds(tree, dict(zip((name.text for name in names_in(tree)), kinds, strict=True)))
     except WhenError as error:
         scope.problems.add(path, str(error), offset=error.offset)
     return When(spec.when, tree, tuple(refs))
@@ -225,6 +226,9 @@ def _finish(scope: Scope, parts: Parts, joined: Joined, gather: Gather | None) -
     slots.check_families(scope, spec, parts.models, parts.bound)
     early.check(scope, spec, op, parts.settings, parts.models)
     model, info = slots.yielded(scope, parts.models, list(parts.bound.values()))
+    assets = given_settings.assets(scope, spec, op, info)
+    there = vocabulary.known(scope, op, parts.wires, parts.models, parts.settings, assets)
+    vocabulary.check(scope, spec, op, there)
     nodes = _nodes(scope, parts)
     upstream = project([rule for node in nodes for rule in node.allowed], joined.axes)
     inherited = {axis for node in nodes for axis in node.axes}
@@ -233,8 +237,9 @@ def _finish(scope: Scope, parts: Parts, joined: Joined, gather: Gather | None) -
             (*upstream, *matrix.allowed(spec, scope.axes, inherited, upstream, scope.problems))
         )
     )
+    names = vocabulary.names(op, there, info)
     scope.nodes[spec.name] = Node(
-        spec.name, op.ports, (), joined.axes, joined.links, rules, model, info
+        spec.name, op.ports, (), joined.axes, joined.links, rules, model, info, names=names
     )
     timeout = None if op.options.endless else run.timeout_s
     return Step(
@@ -256,7 +261,7 @@ def _finish(scope: Scope, parts: Parts, joined: Joined, gather: Gather | None) -
         batch=spec.batch,
         device=spec.device,
         place=scope.problems.document.place(spec.path),
-        assets=given_settings.assets(scope, spec, op, info),
+        assets=assets,
     )
 
 

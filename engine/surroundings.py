@@ -42,6 +42,7 @@ class Surroundings:
     path and digest.
     columns: absolute path of a table -> its column names.
     installed: name of a package -> whether those who will run the ops have it.
+    names_in: kind of a library entry, its path -> the names of scores that it gives.
     """
 
     registry: Registry
@@ -50,3 +51,4 @@ class Surroundings:
     default_model: str = "portraits-128"
     columns: Callable[[str], tuple[str, ...]] = read_columns
     installed: Callable[[str], bool] = is_installed
+    names_in: Callable[[str, str], tuple[str, ...]] = lambda _kind, _path: ()

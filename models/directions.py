@@ -2,11 +2,9 @@
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -15,14 +13,12 @@ from torch import Tensor
 
 from models.code_files import read_value
 from models.codes import Space
+from models.entries import read_card
 from models.errors import ModelError
 
 _KEY, _VERSION = "latentloom", 1
 #: By how much the length of a direction in a file may differ from 1.
 _UNIT = 1e-3
-#: Deviations of an attribute, no more than which one step along a direction can have moved: what
-#: calibration gives for one that the model's pictures never vary in is below this.
-_FARTHEST_MOVE = 1e6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,23 +88,5 @@ def _load(path: str, _modified: int) -> StoredDirection:
             f"{path}: the direction has sigma {found.sigma:g} and offset {found.offset:g}: must be "
             "finite, sigma above 0; calibrate it, or learn it again"
         )
-    card = json.loads(found.card)
-    if not isinstance(card, dict):
-        raise TypeError("its card is no JSON object")
-    if fault := _fault_of_card(card):
-        raise ModelError(f"{path}: the direction's card has {fault}: calibrate it again")
+    read_card(found.card, Path(path))
     return found
-
-
-def _fault_of_card(card: Mapping[str, Any]) -> str:
-    """What is wrong with what a card says was measured, or ""."""
-    if not isinstance(card.get("calibrated_by", ""), str):
-        return f"calibrated_by {card['calibrated_by']!r}, must be the name of an attribute"
-    moves = card.get("moves", {})
-    if not isinstance(moves, dict):
-        return f"moves {moves!r}, must be a number for each attribute"
-    for name, far in moves.items():
-        number = isinstance(far, int | float) and not isinstance(far, bool)
-        if not number or not abs(far) <= _FARTHEST_MOVE:
-            return f"moves of {far!r} for '{name}', must be a number of at most {_FARTHEST_MOVE:g}"
-    return ""

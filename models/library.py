@@ -1,13 +1,9 @@
 """The networks that come with the project, found by name."""
 
 import difflib
-import json
-import struct
 from pathlib import Path
-from typing import Any
 
 from models.errors import ModelError
-from models.native import read_native
 
 BUILTIN = Path(__file__).parent / "builtin"
 #: What files of weights are called.
@@ -25,44 +21,6 @@ def library_names(weights: str | Path, kind: str) -> tuple[str, ...]:
     """What lies in a folder such as "directions" beside a weight file, by name."""
     folder = Path(weights).parent / kind
     return tuple(sorted(p.stem for p in folder.glob("*.safetensors")))
-
-
-def direction_family(path: Path) -> str:
-    """The generator that a file's direction was made for, by digest, told from its header alone.
-
-    Raises: ModelError if the file is damaged, or holds something else.
-    """
-    try:
-        told = _header(path)
-        if told["type"] == "Direction":
-            return str(told["fields"]["family"])
-        error: Exception = ValueError(f"it holds a {told['type']}")
-    except (OSError, struct.error, ValueError, LookupError, TypeError, RecursionError) as caught:
-        error = caught
-    other = path.suffix.lower() != ".safetensors"
-    hint = "; other formats come in by `run_workflow.py directions import`" if other else ""
-    raise ModelError(f"{path}: not a direction file: {error}{hint}") from error
-
-
-def scorer_eyes(path: Path) -> str:
-    """The digest of the feature network that a file's scorer sees with, told from its header.
-
-    Raises: ModelError if the file is damaged, or holds something else.
-    """
-    config, _ = read_native(path, "scorer")
-    return str(config.get("eyes", ""))
-
-
-def _header(path: Path) -> dict[str, Any]:
-    """What a value that a run wrote says of itself. Raises: much, where it is none."""
-    with path.open("rb") as file:
-        length = struct.unpack("<Q", file.read(8))[0]
-        if length > path.stat().st_size - 8:
-            raise ValueError("truncated, or no safetensors file")
-        told: dict[str, Any] = json.loads(
-            json.loads(file.read(length))["__metadata__"]["latentloom"]
-        )
-    return told
 
 
 def locate(source: str | Path, kind: str) -> Path:

@@ -53,19 +53,41 @@ def read_base(path: Path) -> str:
     Raises: ModelError if the file is damaged.
     """
     try:
-        with path.open("rb") as file:
-            start = file.read(9)
-            if start[8:] != b"{":
-                return ""
-            length = struct.unpack("<Q", start[:8])[0]
-            if length > path.stat().st_size - 8:
-                return ""
-            metadata = json.loads(start[8:] + file.read(length - 1)).get("__metadata__", {})
-        return str(json.loads(metadata["config"])["base"]) if metadata["kind"] in CARRIED else ""
+        metadata = _metadata(path)
+        carried = metadata and metadata["kind"] in CARRIED
+        return str(json.loads(metadata["config"])["base"]) if carried else ""
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path}: damaged or not a safetensors file ({error})") from error
+
+
+def network_kind(path: Path) -> str:
+    """Which kind of network a file of the project's own holds, or "" for any other file.
+
+    Raises: ModelError if it cannot be read.
+    """
+    try:
+        return str(_metadata(path).get("kind", ""))
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, AttributeError):
+        return ""
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    """The metadata of a safetensors file; none for what begins like no such file."""
+    with path.open("rb") as file:
+        start = file.read(9)
+        if start[8:] != b"{":
+            return {}
+        length = struct.unpack("<Q", start[:8])[0]
+        if length > path.stat().st_size - 8:
+            return {}
+        found: dict[str, str] = json.loads(start[8:] + file.read(length - 1)).get(
+            "__metadata__", {}
+        )
+    return found
 
 
 def _read_header(path: Path, kind: str) -> tuple[dict[str, object], dict[str, StoredTensor]]:

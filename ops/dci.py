@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Annotated
 
 from engine.errors import OpError
-from engine.op import Range, op
+from engine.op import KnownTo, Range, op
 from engine.values import Latent, Scalar, Scores
 from ops.given import checked, column_of, table_of, together
 
@@ -25,7 +25,7 @@ def measure_dci(
     codes: Sequence[Latent],
     scores: Sequence[Scores],
     *,
-    attributes: list[str] = [],  # noqa: B006 (read, never changed)
+    attributes: Annotated[list[str], KnownTo(("scores",))] = [],  # noqa: B006 (read, never changed)
     share: Annotated[float, Range(0.005, 0.5)] = 0.02,
     trees: Annotated[int, Range(1, 1000)] = 100,
     seed: int = 0,

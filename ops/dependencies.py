@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from engine.errors import OpError, ShapeError
-from engine.op import Asset, Range, op
+from engine.op import Asset, KnownTo, Range, op
 from engine.values import Image, Latent, Network, Scalar, Scores
 from ops.given import (
     checked,
@@ -59,7 +59,10 @@ class Disentanglement:
 
 @op(version=1)
 def measure_dependency(
-    before: Sequence[Scores], after: Sequence[Scores], *, attribute: str
+    before: Sequence[Scores],
+    after: Sequence[Scores],
+    *,
+    attribute: Annotated[str, KnownTo(("before",))],
 ) -> Dependency:
     """Measure what else an edit of one attribute changes (attribute dependency, AD).
 

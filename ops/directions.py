@@ -184,7 +184,7 @@ def _within(
     return Latent(at(share), after.space, after.family), share
 
 
-@op(version=1, batch=8, batch_cuda=64, fixed=True)
+@op(version=1, batch=8, batch_cuda=64, fixed=True, names=[("model", "scorers")])
 def score_attributes(
     image: Image,
     model: Network,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from engine.errors import OpError
-from engine.op import Range, op
+from engine.op import KnownTo, Range, op
 from engine.values import Latent, Network, Scalar, Scores, check_family
 from ops.given import (
     base_of,
@@ -43,13 +43,13 @@ class FlowEdit:
     scores: Scores
 
 
-@op(version=2, endless=True)
+@op(version=2, endless=True, names=[("attributes",), ("scores",)])
 def fit_flow(  # noqa: PLR0913 (settings are declared here and nowhere else)
     codes: Sequence[Latent],
     scores: Sequence[Scores],
     model: Network,
     *,
-    attributes: list[str] = [],  # noqa: B006 (read only)
+    attributes: Annotated[list[str], KnownTo(("scores",))] = [],  # noqa: B006 (read only)
     hidden: Annotated[int, Range(8, 4096)] = 128,
     depth: Annotated[int, Range(2, 12)] = 3,
     steps: Annotated[int, Range(0, 10_000_000)] = 2000,
@@ -108,14 +108,14 @@ def _judge_sample(settings: Mapping[str, Any], _: Mapping[str, int]) -> Iterator
     yield from judge_amounts(settings, "attribute", "value")
 
 
-@op(version=2, batch=32, fixed=True, check=_judge_edit)
+@op(version=2, batch=32, fixed=True, check=_judge_edit, names=[("flow",)])
 def edit_flow(
     latent: Latent,
     model: Network,
     flow: Network,
     scores: Scores | None = None,
     *,
-    attribute: str | list[str],
+    attribute: Annotated[str | list[str], KnownTo(("flow",))],
     strength: float | list[float] = 1.0,
     mode: Literal["add", "set_to"] = "add",
     rows: Rows = "all",
@@ -162,13 +162,13 @@ def edit_flow(
     return FlowEdit(Latent(done, "w_plus", latent.family), told)
 
 
-@op(version=1, batch=32, fixed=True, check=_judge_sample)
+@op(version=1, batch=32, fixed=True, check=_judge_sample, names=[("flow",)])
 def sample_flow(
     index: Scalar,
     model: Network,
     flow: Network,
     *,
-    attribute: str | list[str] = [],  # noqa: B006 (read only)
+    attribute: Annotated[str | list[str], KnownTo(("flow",))] = [],  # noqa: B006 (read only)
     value: float | list[float] = 0.0,
     seed: int = 0,
 ) -> FlowEdit:

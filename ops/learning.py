@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from engine.errors import OpError
-from engine.op import Asset, Range, op
+from engine.op import Asset, KnownTo, Range, op
 from engine.values import Direction, Latent, Network, Scalar, Scores, check_family
 from ops.given import checked, column_of, digest_of, features_of, panel_of, table_of
 
@@ -79,10 +79,10 @@ def learn_direction(  # noqa: PLR0913 (settings are declared here and nowhere el
     scores: Sequence[Scores] | None = None,
     without: Sequence[Latent] | None = None,
     *,
-    attribute: str,
+    attribute: Annotated[str, KnownTo(("scores",))],
     method: Method = "regression",
-    hold: list[str] | None = None,
-    balance: list[str] = [],  # noqa: B006 (read only)
+    hold: Annotated[list[str] | None, KnownTo(("scores",))] = None,
+    balance: Annotated[list[str], KnownTo(("scores",))] = [],  # noqa: B006 (read only)
     held_out: Annotated[float, Range(0.05, 0.5)] = 0.25,
     quantile: Annotated[float, Range(0.01, 0.5)] = 0.3,
     gap: Annotated[float, Range(0, 3)] = 0.2,
@@ -252,7 +252,7 @@ def calibrate_direction(
     direction: Direction,
     model: Network,
     *,
-    attribute: str = "",
+    attribute: Annotated[str, KnownTo(("model", "scorers"))] = "",
     count: Annotated[int, Range(8, 4096)] = 48,
     scorers: Annotated[list[str], Asset("scorers")] = [],  # noqa: B006 (read only)
     seed: int = 0,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from engine.errors import OpError
-from engine.op import Range, op
+from engine.op import KnownTo, Range, op
 from engine.values import Latent, Network, Scalar, Scores
 from ops.given import (
     base_of,
@@ -53,7 +53,7 @@ def learn_sampler(  # noqa: PLR0913 (settings are declared here and nowhere else
     scores: Sequence[Scores],
     model: Network,
     *,
-    attribute: str | list[str],
+    attribute: Annotated[str | list[str], KnownTo(("scores",))],
     bound: float | list[float] = 1.0,
     steps: Annotated[int, Range(1, 1_000_000)] = 300,
     batch: Annotated[int, Range(4, 4096)] = 128,

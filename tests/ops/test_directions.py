@@ -8,15 +8,16 @@ import pytest
 import torch
 
 from engine.codecs import decode, encode
-from engine.errors import OpError
+from engine.errors import OpError, SpecError
 from engine.values import Direction, Image, Latent, Network, Scalar, split
 from models import describe
-from models.directions import StoredDirection, save_direction
+from models.directions import StoredDirection, load_direction, save_direction
 from ops.codes import sample_codes
 from ops.dependencies import measure_identity
 from ops.directions import edit, score_attributes
 from ops.learning import learn_direction
 from ops.synthesis import synthesize
+from run_workflow import plan, run
 
 
 @pytest.fixture
@@ -197,3 +198,34 @@ def test_a_direction_that_ships_moves_its_score_both_ways(name: str) -> None:
     assert (told[:, 4] < told[:, -1]).all()
     # It never falls; at the ends of its range a reading may stand still.
     assert float((told.diff(dim=1) >= 0).double().mean()) >= 0.9
+
+
+EDITED = """version: 1
+sources: {{code: {{samples: {{count: 2, seed: 1}}}}}}
+steps:
+  moved: {{op: edit, in: {{latent: code}}, with: {{direction: '{path}'}}}}
+outputs: [{{from: moved.latent, to: '{{code.index}}.safetensors'}}]
+"""
+
+
+def test_a_changed_card_makes_an_edit_anew_and_a_broken_one_is_told_before(tmp_path: Path) -> None:
+    people = Path(describe("portraits-128").path)
+    found = load_direction(people.parent / "directions" / "smile.safetensors")
+    path, recipe = tmp_path / "smile.safetensors", tmp_path / "w.yaml"
+    recipe.write_text(EDITED.format(path=path))
+
+    def left(card: str) -> int:
+        save_direction(replace(found, card=card), path)
+        flags = {"out": tmp_path / "out", "cache": tmp_path / "cache"}
+        count = plan(recipe, **flags).steps["moved"].to_run
+        run(recipe, workers=1, **flags)
+        assert plan(recipe, **flags).steps["moved"].to_run == 0
+        return count
+
+    card = json.loads(found.card)
+    assert left(found.card) == 2
+    assert left(json.dumps(card | {"moves": card["moves"] | {"age": 0.5}})) == 2
+    assert left(found.card) == 0
+    save_direction(replace(found, card='{"moves": {"age": "far"}}'), path)
+    with pytest.raises(SpecError, match=r"card has moves of 'far' for 'age'.*calibrate it again"):
+        plan(recipe, out=tmp_path / "out")
