@@ -198,7 +198,9 @@ def embedding(asked: argparse.Namespace) -> None:
     told: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "out")
-        params = {"steps": asked.steps, "spaces": ["w", "w_plus"]}
+        params: dict[str, Any] = {"steps": asked.steps, "spaces": ["w", "w_plus"]}
+        if asked.kinds:
+            params["kinds"] = asked.kinds
         flags = {"out": out, "cache": Path(folder, "cache")}
         result = run(ROOT / "workflows" / "embedding.yaml", params, **flags)
         if result.exit_code:
@@ -234,6 +236,7 @@ def main() -> None:
     )
     parser.add_argument("--ranks", type=int, default=3, help="channels per part")
     parser.add_argument("--steps", type=int, default=200, help="of descent per embedded picture")
+    parser.add_argument("--kinds", nargs="*", default=[], help="of pictures to embed; none: all")
     parser.add_argument("--threads", type=int, default=1)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)

@@ -15,6 +15,7 @@ from ops.images import (
     make_strip,
     pad,
     resize,
+    rotate,
     to_pillow,
 )
 
@@ -76,6 +77,42 @@ def test_pad_then_crop_gives_the_picture_back() -> None:
 def test_pad_refuses_an_unknown_colour() -> None:
     with pytest.raises(OpError, match="color 'blurple' is unknown"):
         pad(picture(), left=1, color="blurple")
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3, 4, -1, 5])
+def test_quarter_turns_move_pixels_counterclockwise_and_change_none(turns: int) -> None:
+    image = Image(torch.rand(2, 3, 8, 8) * 2 - 1)
+    turned = rotate(image, degrees=90.0 * turns)
+    assert torch.equal(turned.data, torch.rot90(image.data, turns, (2, 3)))
+    assert torch.equal(rotate(turned, degrees=-90.0 * turns).data, image.data)
+
+
+def test_turns_by_any_angle_go_on_from_quarter_turns() -> None:
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 64), torch.linspace(-1, 1, 64), indexing="ij")
+    image = Image(torch.stack([x, y, x * y])[None] * 0.5)
+    disc = (x**2 + y**2 < 0.8).expand(3, -1, -1)[None]
+    nearly = rotate(image, degrees=89.99).data - rotate(image, degrees=90).data
+    assert nearly[disc].abs().max() < 1e-3
+    there = rotate(image, degrees=37.0)
+    assert (there.data - image.data)[disc].abs().max() > 0.2
+    back = rotate(there, degrees=-37.0).data - image.data
+    assert back[disc].abs().max() < 2e-3
+    thirds = rotate(rotate(there, degrees=23.0), degrees=30.0).data
+    assert (thirds - rotate(image, degrees=90).data)[disc].abs().max() < 4e-3
+
+
+def test_what_comes_in_by_a_turn_has_the_colour_and_oblong_frames_stay() -> None:
+    image = Image(torch.zeros(1, 3, 20, 40))
+    for degrees in (45.0, 90.0):
+        turned = rotate(image, degrees=degrees, color="black").data
+        assert turned.shape == image.data.shape
+        assert torch.equal(turned[..., 0, 0], -torch.ones(1, 3))
+        assert torch.allclose(turned[..., 10, 20], torch.zeros(1, 3), atol=1e-5)
+    assert torch.equal(rotate(image, degrees=-180.0).data, image.data)
+    with pytest.raises(OpError, match="color 'blak' is unknown"):
+        rotate(image, degrees=45.0, color="blak")
+    with pytest.raises(OpError, match="degrees nan: must be a finite number"):
+        rotate(image, degrees=float("nan"))
 
 
 def test_composite_mixes_by_mask_and_opacity() -> None:
