@@ -24,6 +24,10 @@ _PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 _STRATA = {1: 5, 2: 3}
 #: Items needed at least, and the deviation below which nothing varies.
 _FEWEST, _STILL = 8, 1e-9
+#: Methods that give the direction a label is read along, not the one codes move along.
+_READERS = ("ridge", "logistic", "svm")
+#: Of the middle deviation, up to which a number of the codes hardly ever changes.
+_RARELY = 1e-3
 #: Random pairs of items that "pair_difference" compares.
 _PAIRS = 200_000
 
@@ -57,6 +61,7 @@ def fit_readout(  # noqa: PLR0913 (what can be said of a fit is said here)
     held_out: float = 0.25,
     quantile: float = 0.3,
     gap: float = 0.2,
+    numbers: int = 0,
     seed: int = 0,
 ) -> Readout:
     """The direction in code space along which a label changes, checked on items it never saw.
@@ -66,7 +71,8 @@ def fit_readout(  # noqa: PLR0913 (what can be said of a fit is said here)
     label') over random pairs whose labels differ by at least `gap` deviations: it converges to the
     regression without others. The rest compare the label's lowest and highest `quantile` (all items
     where it is yes or no). With `balance` items are weighed so that low and high labels are equally
-    frequent in every stratum of the co-attributes.
+    frequent in every stratum of the co-attributes. The direction uses only the `numbers` entries
+    that go with the label best (0: all).
 
     Shapes: codes [N, D], labels [N], others and balance [N, K].
     Raises: ModelError if there are too few items, the labels do not vary, or nothing is left to
@@ -88,7 +94,23 @@ def fit_readout(  # noqa: PLR0913 (what can be said of a fit is said here)
         weight = compare_pairs(x[:cut], y[:cut], gap, seed, share)
     else:
         weight = estimate(x[:cut], y[:cut], method, quantile, cells)
+    if 0 < numbers < len(weight):
+        weight = strongest(weight, x[:cut], numbers, reads=method in _READERS)
     return calibrated(weight, x, y, cut)
+
+
+def strongest(weight: Tensor, x: Tensor, count: int, *, reads: bool) -> Tensor:
+    """A weight vector [D] with only the `count` entries that go with the label best.
+
+    A mover's entry is told in deviations of its number in x [N, D]; a reader's says what one
+    deviation of that number does to the label (`reads`). Numbers that hardly ever change are left
+    out.
+    """
+    spread = x.std(0)
+    varies = spread > _STILL + _RARELY * spread.median()
+    unit = spread if reads else 1 / spread.clamp(min=_STILL)
+    kept = torch.where(varies, (weight * unit).abs(), 0).topk(count).indices
+    return torch.zeros_like(weight).index_copy(0, kept, weight[kept])
 
 
 def _check_varying(x: Tensor, y: Tensor) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -71,7 +71,15 @@ class _Table:
         return None if self.scores is None or not places else self.scores[:, places]
 
 
-@op(version=3, one_of=("labels", "scores", "without"))
+def _judge_learning(
+    settings: Mapping[str, Any], _sides: Mapping[str, int]
+) -> Iterator[tuple[str, str]]:
+    """What is wrong with settings that do not go together."""
+    if settings["channels"] and settings["method"] == "exemplars":
+        yield "channels", "exemplars are compared whole: leave it at 0, or choose another method"
+
+
+@op(version=4, one_of=("labels", "scores", "without"), check=_judge_learning)
 def learn_direction(  # noqa: PLR0913 (settings are declared here and nowhere else)
     codes: Sequence[Latent],
     model: Network,
@@ -87,6 +95,7 @@ def learn_direction(  # noqa: PLR0913 (settings are declared here and nowhere el
     quantile: Annotated[float, Range(0.01, 0.5)] = 0.3,
     gap: Annotated[float, Range(0, 3)] = 0.2,
     folds: Annotated[int, Range(2, 50)] = 5,
+    channels: Annotated[int, Range(0, 65_536)] = 0,
     licence: str = "",
     seed: int = 0,
 ) -> LearnedDirection:
@@ -102,7 +111,8 @@ def learn_direction(  # noqa: PLR0913 (settings are declared here and nowhere el
     examples (with many-valued labels, the lowest and highest `quantile`): all classifying methods
     are cross-validated, and of those that do equally well the one is taken whose edits change other
     attributes least in pictures. `balance` names scores: codes
-    are weighed so that each of them says nothing about the label.
+    are weighed so that each of them says nothing about the label. Of codes `style` a direction may
+    use only so many `channels`, those that go with the label best (0: all).
 
     `accuracy` is the share of held-out codes read on the right side of the median; `control` the
     same after shuffling the labels, which must be near 0.5. The direction's card says how it was
@@ -112,13 +122,17 @@ def learn_direction(  # noqa: PLR0913 (settings are declared here and nowhere el
     of unit length; sigma is the step that changes the attribute by one standard deviation.
     Units: quantile a share of the codes, gap standard deviations of the label.
     Raises: OpError without exactly one kind of label, if labels are missing, constant or fewer
-    than codes, for fewer than 8 codes, for z, or for codes of another generator.
-    Source: Shen et al. 2020, arXiv:2005.09635 (svm); own (calibration, exemplars).
+    than codes, for fewer than 8 codes, for z, for `channels` of other codes than style, or for
+    codes of another generator.
+    Source: Shen et al. 2020, arXiv:2005.09635 (svm); after Wu et al. 2021, arXiv:2011.12799
+    (channels); own (calibration, exemplars).
     """
     from models.codes import draw
     from models.linear import fit_readout
 
     check_family(codes[0], model)
+    if channels and codes[0].space != "style":
+        raise OpError(f"channels: codes {codes[0].space} have none; `to_style` makes codes style")
     table = _table([*codes], [*(without or ())], labels, scores, attribute)
     others = [name for name in table.names if name != attribute] if hold is None else hold
     held, by = (
@@ -147,28 +161,23 @@ def learn_direction(  # noqa: PLR0913 (settings are declared here and nowhere el
                     held_out=held_out,
                     quantile=quantile,
                     gap=gap,
+                    numbers=channels,
                     seed=seed,
                 )
 
             found, control = fit(table.labels), fit(shuffled).accuracy
-    card: dict[str, Any] = {
+    card = {
         "attribute": attribute,
         "method": method,
-        "codes": len(table.labels),
-        "data": digest_of(table.codes, table.labels),
         "model": model.name,
         "held_out": held_out,
         "held": others if method == "regression" else [],
         "balanced_by": balance,
-        "accuracy": round(found.accuracy, 4),
-        "chance": float(f"{found.chance:.3g}"),
-        "correlation": round(found.correlation, 4),
+        "channels": channels,
         "shuffled_accuracy": round(control, 4),
-        "label_mean": round(float(table.labels.mean()), 6),
-        "label_std": round(float(table.labels.std()), 6),
         "licence": licence,
     }
-    card |= _told(choice)
+    card |= _reading(found, table) | _told(choice)
     return LearnedDirection(
         _direction(found, table, codes[0], attribute, card),
         Scalar((round(found.accuracy, 6),)),
@@ -193,6 +202,19 @@ def _direction(
         (),
         json.dumps(card, sort_keys=True),
     )
+
+
+def _reading(found: "Readout", table: _Table) -> dict[str, Any]:
+    """What a card says of the labels, and of how well they are read."""
+    return {
+        "codes": len(table.labels),
+        "data": digest_of(table.codes, table.labels),
+        "accuracy": round(found.accuracy, 4),
+        "chance": float(f"{found.chance:.3g}"),
+        "correlation": round(found.correlation, 4),
+        "label_mean": round(float(table.labels.mean()), 6),
+        "label_std": round(float(table.labels.std()), 6),
+    }
 
 
 def _told(choice: "Choice | None") -> dict[str, Any]:

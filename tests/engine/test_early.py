@@ -26,6 +26,11 @@ def complaint(tmp_path: Path, step: str) -> str:
     ("step", "message"),
     [
         ("{op: resize_features, in: {latent: c}, with: {width: 250}}", "such as 240 or 256"),
+        (
+            "{op: learn_direction, in: {codes: c, labels: c.index}, gather: {over: c},"
+            " with: {attribute: a, method: exemplars, channels: 3}}",
+            "exemplars are compared whole",
+        ),
         ("{op: pad_features, in: {latent: c}, with: {left: 8}}", "at most 7 of 16 px"),
         ("{op: pad_features, in: {latent: c}, with: {at: 10}}", "has 4, 8, 16, 32, 64, 128"),
         (

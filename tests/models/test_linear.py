@@ -42,6 +42,20 @@ def test_yes_or_no_labels_do_as_well(method: Method) -> None:
     assert float(found.direction @ axis.double()) > 0.9
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_few_numbers_are_those_that_go_with_the_label(method: Method) -> None:
+    codes = torch.randn(2000, 32, generator=torch.Generator().manual_seed(3))
+    codes = codes * torch.linspace(0.2, 5, 32)  # large numbers tell no more than small ones
+    codes[:, 9] = codes[:, 9] * 0 + 1  # and one that never changes nothing
+    labels = codes[:, 4] / codes[:, 4].std() + 0.6 * codes[:, 20] / codes[:, 20].std()
+    one = fit_readout(codes, labels, method, numbers=1)
+    assert one.direction.nonzero().flatten().tolist() == [4]
+    two = fit_readout(codes, labels, method, numbers=2)
+    assert two.direction.nonzero().flatten().tolist() == [4, 20]
+    every = fit_readout(codes, labels, method).direction
+    assert torch.equal(fit_readout(codes, labels, method, numbers=32).direction, every)
+
+
 def test_a_step_of_sigma_moves_the_label_by_one_deviation() -> None:
     codes, _, axis = planted(4000, 16)
     labels = 3 * codes @ axis + 7

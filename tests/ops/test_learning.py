@@ -8,7 +8,7 @@ import torch
 
 from engine.errors import OpError
 from engine.values import Latent, Network, Scalar, Scores, split
-from ops.codes import sample_codes
+from ops.codes import sample_codes, to_style
 from ops.directions import score_attributes
 from ops.learning import calibrate_direction, learn_direction
 from ops.synthesis import synthesize
@@ -43,6 +43,16 @@ def test_style_and_w_plus_codes_keep_their_shape(model: Network) -> None:
     codes = list(split(Latent(data, "w_plus", model.family)))
     labels = [Scalar((float(c.data[0, 2, 1]),)) for c in codes]
     assert learn_direction(codes, model, labels, attribute="x").direction.data.shape == (1, 8, 16)
+
+
+def test_a_direction_may_use_few_channels(model: Network, codes: list[Latent]) -> None:
+    styles = [to_style(code, model) for code in codes]
+    labels = [Scalar((float(style.data[0, 5]),)) for style in styles]
+    found = learn_direction(styles, model, labels, attribute="x", channels=1)
+    assert found.direction.data[0].nonzero().flatten().tolist() == [5]
+    assert json.loads(found.direction.card)["channels"] == 1
+    with pytest.raises(OpError, match="codes w have none; `to_style`"):
+        learn_direction(codes, model, labels, attribute="x", channels=1)
 
 
 @pytest.mark.parametrize("labels", [None, "both", "text"])
