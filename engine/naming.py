@@ -109,8 +109,8 @@ def _reading(scope: Scope, spec: OutputSpec) -> Reading | None:
     if reading is not None and reading.type not in _FORMATS:
         writable = [port.name for port in reading.node.ports if port.type in _FORMATS]
         near = f"; '{reading.node.name}.{writable[0]}' can" if writable else ""
-        what = _a(reading.type.__name__)
-        scope.problems.add(path, f"{what} cannot be written to a file{near}")
+        what = f"'{spec.source}' is {_a(reading.type.__name__)}"
+        scope.problems.add(path, f"{what}, which cannot be written to a file{near}")
         return None
     return reading
 
@@ -147,9 +147,10 @@ def _format(scope: Scope, spec: OutputSpec, template: Template, kind: type) -> s
         near = suggestion(extension, wanted.split(", ")) if extension else ""
         odd = f"'{extension}' is no format that can be written" if extension else ""
         message = odd or "the name needs an extension that says the format"
-        message += f"; all that {_a(kind.__name__)} can be: {wanted}{near}"
+        message += f"; all that '{spec.source}', {_a(kind.__name__)}, can be: {wanted}{near}"
     elif style not in allowed:
-        message = f"{_a(kind.__name__)} cannot be written as '{style}'; it can as {wanted}"
+        what = f"'{spec.source}' is {_a(kind.__name__)}"
+        message = f"{what}, which cannot be written as '{style}'; it can as {wanted}"
     elif spec.quality is not None and style not in ("jpeg", "webp"):
         path, message = (*spec.path, "quality"), f"{style} has no quality; jpg and webp have"
     if message:

@@ -22,7 +22,7 @@ def type_text(annotation: Any) -> str:
         base, *notes = inner
         bounds = [_range(note) for note in notes if isinstance(note, Range)]
         assets = [note for note in notes if isinstance(note, Asset)]
-        return _asset(assets[0]) if assets else " ".join([type_text(base), *bounds])
+        return _asset(assets[0], base) if assets else " ".join([type_text(base), *bounds])
     if origin is Literal:
         return " | ".join(map(_literal, inner))
     if origin in (Union, types.UnionType):
@@ -45,8 +45,19 @@ def _range(bounds: Range) -> str:
     return f"from {bounds.low:g}" if bounds.high is None else f"{bounds.low:g}..{bounds.high:g}"
 
 
-def _asset(asset: Asset) -> str:
-    return "file" if asset.kind == "file" else f"name in {asset.kind}, or a file"
+def _asset(asset: Asset, base: Any) -> str:
+    """Write what names files: one, a list of them, or either."""
+    one = "file" if asset.kind == "file" else f"name in {asset.kind}, or a file"
+    arms = [arg for arg in get_args(base) if arg is not type(None)]
+    kinds = arms if get_origin(base) in (Union, types.UnionType) else [base]
+    many = [get_origin(kind) is list for kind in kinds]
+    if not any(many):
+        return one
+    if not all(many):
+        return f"{one}, or a list of them"
+    return (
+        "list of files" if asset.kind == "file" else f"list of names in {asset.kind}, or of files"
+    )
 
 
 def wire_text(wire: WireSpec) -> str:

@@ -149,7 +149,7 @@ def test_all_mistakes_are_told_at_once_with_line_and_caret():
         " 'hybrid'?",
         "5:63: unknown setting 'stps', did you mean 'steps'?",
         "6:3: steps need each other in a circle: a -> b -> a",
-        "8:28: a Latent cannot be written as 'png'; it can as .safetensors",
+        "8:28: 'code' is a Latent, which cannot be written as 'png'; it can as .safetensors",
         "8:46: unknown source or step 'fce', did you mean 'face'?",
     ]
     with pytest.raises(SpecError) as caught:

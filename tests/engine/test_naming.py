@@ -66,27 +66,27 @@ def test_a_table_has_a_row_per_item():
         ("from: @@photo, to: a.png", "'photo' is a source; outputs write what steps make"),
         (
             "from: @@face.alignment, to: a.png",
-            "an Alignment cannot be written to a file; 'face.image'",
+            "an Alignment, which cannot be written to a file; 'face.image'",
         ),
         (
             "from: picture, to: @@'{photo.rel}_{s}'",
-            "needs an extension that says the format; all that an Image can be: .png, ",
+            "needs an extension that says the format; all that 'picture', an Image, can be: .png, ",
         ),
         (
             "from: picture, to: @@'{photo.rel}_{s}.gif'",
-            "an Image cannot be written as 'gif'; it can as .png, .jpg, .jpeg, .webp, .tif, .tiff",
+            "'picture' is an Image, which cannot be written as 'gif'; it can as .png, .jpg, .jpeg,",
         ),
         (
             "from: picture, to: @@'{photo.rel}_{s}.bmp'",
-            "'.bmp' is no format that can be written; all that an Image",
+            "'.bmp' is no format that can be written; all that 'picture', an Image",
         ),
         (
             "from: code, to: @@'{photo.rel}.png'",
-            "Latent cannot be written as 'png'; it can as .safe",
+            "Latent, which cannot be written as 'png'; it can as .safe",
         ),
         (
             "from: mean, to: @@'{photo.rel}.png'",
-            "Scalar cannot be written as 'png'; it can as .csv",
+            "Scalar, which cannot be written as 'png'; it can as .csv",
         ),
         ("from: face, to: '{photo.rel}.png', format: @@jpg", "and the name's '.png' differ"),
         ("from: face, to: '{photo.rel}', format: @@gif", "cannot be written as 'gif'"),
@@ -136,7 +136,7 @@ def test_a_film_is_written_to_play(name, style):
 def test_a_film_is_no_still_picture(style):
     assert_complaint(
         f"{FILM}  - {{from: film, to: @@a.{style}}}\n",
-        f"a Film cannot be written as '{style}'; it can as .webp, .gif",
+        f"a Film, which cannot be written as '{style}'; it can as .webp, .gif",
     )
 
 
