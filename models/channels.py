@@ -21,6 +21,9 @@ from models.stylegan2 import Generator
 
 #: A channel is local to a part that wins it in this share of pictures, this far before the next.
 MOST, LEAD = 0.5, 0.25
+#: The share of pictures that must show a part for a channel to be local to it.
+_SHOWN = 0.25
+_TIE = 1e-9
 #: Channels whose slopes are carried through the walk at once.
 _TOGETHER = 8
 #: Channels that vary less than this share of the usual are taken as still.
@@ -31,8 +34,8 @@ _STILL = 1e-4
 class Locality:
     """To which part each channel belongs: one that wins it in most pictures, far before the next.
 
-    Shapes: part [C], its number (the best one if `local` is false); share [C], of pictures in which
-    it wins; local [C].
+    Shapes: part [C], its number (the best one if `local` is false); share [C], of the pictures that
+    show it in which it wins; local [C].
     """
 
     part: Tensor
@@ -135,14 +138,23 @@ def overlaps(maps: Tensor, masks: Tensor) -> Tensor:
 def locality(scores: Tensor) -> Locality:
     """To which part channels belong, from their overlaps in several pictures [N, C, P].
 
-    Source: Wu et al. 2021, section 4: first in more than half of the pictures, and by a quarter of
-    them more often than the next part.
+    First in more than half of the pictures, and by a quarter of them more often than the next part.
+    Of a part that not everybody has, such as glasses, the pictures that show it count, if they are
+    a quarter of all.
+    Source: Wu et al. 2021, section 4, whose parts are in every picture.
     """
     best = scores.argmax(2)
-    won = F.one_hot(best, scores.shape[2]) * (scores.amax(2, keepdim=True) > 0)
-    often = won.double().mean(0)
-    share, part = often.max(1)
-    second = often.scatter(1, part[:, None], -1).amax(1).clamp(min=0)
+    won = (F.one_hot(best, scores.shape[2]) * (scores.amax(2, keepdim=True) > 0)).double()
+    shown = (scores.amax(1) > 0).double()
+    count = shown.sum(0)
+    # How often each part wins where each part is shown.
+    often = torch.einsum("np,ncq->cpq", shown / count.clamp(min=1), won)
+    mine = often.diagonal(dim1=1, dim2=2) * (count >= _SHOWN * len(scores))
+    # Of parts that win as often, the one that more pictures show.
+    part = (mine + _TIE * count / len(scores)).argmax(1)
+    share = mine.gather(1, part[:, None])[:, 0]
+    others = often[torch.arange(len(part)), part].scatter(1, part[:, None], -1)
+    second = others.amax(1).clamp(min=0)
     return Locality(part, share, (share > MOST) & (share - second > LEAD))
 
 

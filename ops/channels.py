@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class RankedChannel:
     """What `rank_channels` gives: one channel as a direction, its name, and why it is there.
 
-    `share` is the part of the pictures in which its part wins it; None without traces.
+    `share` is the part of the pictures that show its part in which that wins it; None without
+    traces.
     """
 
     direction: Direction
@@ -167,7 +168,7 @@ def _places(
         return regions(net, generator.synthesize_styles(styles).clamp(-1, 1), grid)
 
 
-@op(version=2)
+@op(version=3)
 def rank_channels(
     model: Network,
     codes: Sequence[Latent] | None = None,
@@ -182,9 +183,9 @@ def rank_channels(
     With exemplars `codes`, that have something in common, channels are ranked by how far they are
     from the model's usual codes, over how much they differ among themselves; the direction points
     towards them. With `traces` of some codes and a `part`, the channels local to it: it wins them
-    in more than half of the pictures, and by a quarter more often than the next part; ranked by
-    their mean score. With both, exemplars rank the channels of the part. A rank that is not there
-    is skipped.
+    in more than half of the pictures that show it, and by a quarter more often than the next part;
+    a quarter of all must show it. They are ranked by their mean score. With both, exemplars rank
+    the channels of the part. A rank that is not there is skipped.
 
     Shapes: codes of one item each; traces [1, K] of any layers -> direction style [1, S], zero but
     for one channel.

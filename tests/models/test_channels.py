@@ -99,14 +99,28 @@ def test_masks_share_the_picture_with_the_rest() -> None:
 
 
 def test_local_channel_wins_most_pictures_far_before_the_next() -> None:
-    wins = torch.zeros(8, 4, 3)
+    wins = torch.zeros(8, 5, 3)
+    wins[:, 4] = torch.tensor([0.1, 0.2, 0.1])  # all parts are in all pictures
     wins[:, 0, 1] = 1  # always part 1
     wins[:5, 1, 0] = wins[5:, 1, 2] = 1  # part 0 in 5 of 8, part 2 in 3: 0.625, 0.25 ahead
     wins[:6, 2, 2] = wins[6:, 2, 0] = 1  # part 2 in 6 of 8
     found = locality(wins)  # channel 3 never does anything
-    assert found.local.tolist() == [True, False, True, False]
+    assert found.local.tolist() == [True, False, True, False, True]
     assert found.part[[0, 2]].tolist() == [1, 2]
-    assert found.share.tolist() == [1.0, 0.625, 0.75, 0.0]
+    assert found.share.tolist() == [1.0, 0.625, 0.75, 0.0, 1.0]
+
+
+def test_a_part_that_few_have_is_judged_by_the_pictures_that_show_it() -> None:
+    wins = torch.zeros(8, 4, 3)
+    wins[:, 0] = torch.tensor([0.2, 0.0, 0.0])  # everybody has part 0
+    wins[:2, 0, 1] = 0.1  # part 1 is in two pictures, part 2 in one
+    wins[:2, 1, 1] = wins[2:, 1, 0] = 1  # acts on part 1 wherever it is, else on part 0
+    wins[0, 2, 1] = wins[1:, 2, 0] = 1  # acts on part 1 in one picture of two
+    wins[0, 3, 2] = wins[1:, 3, 0] = 1  # on part 2 in the one picture that shows it
+    found = locality(wins)
+    assert found.part.tolist() == [0, 1, 0, 0]
+    assert found.share.tolist() == [1.0, 1.0, 0.875, 0.875]
+    assert found.local.all()
 
 
 def test_planted_channel_is_among_the_first_of_ten_exemplars() -> None:
