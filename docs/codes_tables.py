@@ -156,54 +156,6 @@ def embedding() -> str:
     return f"{told}\n\n{found[0]['steps']} steps from the mean code." if found else told
 
 
-def sklearn() -> str:
-    """Our planes, components and trees beside scikit-learn's."""
-    planes = [
-        (
-            f"{line['method']}, {line['labels']:,} labels",
-            _beside(line["way"]),
-            f"{line['accuracy']:.4f}",
-            f"{line['cosine']:.4f}",
-            f"{line['seconds']:.3f} s",
-        )
-        for line in lines("sklearn", "planes")
-    ]
-    spans = [
-        (
-            _beside(line["way"]),
-            f"{line['span_degrees']:.1g}°",
-            f"{line['axis_degrees']:.1g}°",
-            f"{line['seconds']:.2f} s",
-        )
-        for line in lines("sklearn", "components")
-    ]
-    trees = [
-        (
-            f"{round(line['codes'] * line['share'])} at each end",
-            _beside(line["way"]),
-            *(f"{line[key]:.3f}" for key in ("disentanglement", "completeness", "informativeness")),
-            f"{line['seconds']:.1f} s",
-        )
-        for line in lines("sklearn", "trees")
-    ]
-    measures = ("disentanglement", "completeness", "informativeness", "time")
-    told = (
-        table(("plane", "by", "held-out accuracy", "cosine to the true direction", "time"), planes),
-        table(("components", "span off by", "an axis off by, at most", "time"), spans),
-        table(("trees, codes", "by", *measures), trees),
-    )
-    version = "".join(
-        f"\n\nscikit-learn {line['scikit_learn']}, one thread."
-        for line in lines("sklearn", "version")
-    )
-    return "\n\n".join(told) + version
-
-
-def _beside(way: str) -> str:
-    """Whose a row is."""
-    return way if way == "ours" else f"scikit-learn: {way}"
-
-
 TABLES: dict[str, Callable[[], str]] = {
     "costs": costs,
     "cosines": cosines,
@@ -214,5 +166,4 @@ TABLES: dict[str, Callable[[], str]] = {
     "channels": channels,
     "dci": dci,
     "embedding": embedding,
-    "sklearn": sklearn,
 }

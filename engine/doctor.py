@@ -31,7 +31,7 @@ class Finding:
 def versions() -> dict[str, str]:
     """The versions that matter to a result."""
     found = {"python": platform.python_version()}
-    for package in ("latentloom", "torch", "numpy", "pillow", "dask", "dlib-bin"):
+    for package in ("latentloom", "torch", "numpy", "scikit-learn", "pillow", "dask", "dlib-bin"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -17,7 +17,7 @@ from pathlib import Path
 from engine.dag import Graph
 
 #: Packages whose version changes results, or the form of what travels.
-PACKAGES = ("torch", "numpy", "pillow", "safetensors", "dask")
+PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pillow", "safetensors", "dask")
 #: The folders of this program beside `engine`.
 ROOMS = ("engine", "ops", "models")
 #: A folder with less room than this is full.

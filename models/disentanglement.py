@@ -13,7 +13,7 @@ from torch import Tensor
 
 from models.codes import slerp
 from models.errors import ModelError
-from models.linear import separate, squared_hinge
+from models.linear import separate
 
 _PENALTY = 1e-2
 
@@ -123,7 +123,7 @@ def _unknown(x: Tensor, score: Tensor, held_out: float) -> float:
     mean, scale = x[:cut].mean(0), x[:cut].std(0).clamp_min(1e-9)
     z = (x - mean) / scale
     signs = torch.where(high, 1.0, -1.0).double()
-    normal = separate(z[:cut], signs[:cut], squared_hinge, _PENALTY)
+    normal = separate(z[:cut], signs[:cut], "svm", _PENALTY)
     place = z @ normal
     seen = place[cut:] > _best_bound(place[:cut], high[:cut])
     return conditional_entropy(high[cut:], seen)

@@ -7,17 +7,17 @@ region where codes lie.
 """
 
 import math
-from collections.abc import Callable
+import warnings
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from models.errors import ModelError
 
 Method = Literal["regression", "mean_difference", "pair_difference", "ridge", "logistic", "svm"]
+Plane = Literal["logistic", "svm"]
 #: Shares of the mean variance tried as the ridge penalty; the held-out error decides.
 _PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 #: Strata of equal size per co-attribute that is balanced, by how many there are (Cochran 1968).
@@ -239,8 +239,8 @@ def estimate(
         return (up @ x) / up.sum() - (down @ x) / down.sum()
     kept = share > 0
     signs = torch.where(high[kept], 1.0, -1.0).double()
-    loss = F.softplus if method == "logistic" else squared_hinge
-    return separate(z[kept], signs, loss, share=share[kept]) / scale
+    plane: Plane = "svm" if method == "svm" else "logistic"
+    return separate(z[kept], signs, plane, share=share[kept]) / scale
 
 
 def extremes(y: Tensor, quantile: float) -> tuple[Tensor, Tensor]:
@@ -254,11 +254,6 @@ def extremes(y: Tensor, quantile: float) -> tuple[Tensor, Tensor]:
 def _kinds(y: Tensor) -> Tensor:
     """The different values of a label, in order."""
     return torch.tensor(sorted(set(y.tolist())), dtype=y.dtype)
-
-
-def squared_hinge(negative_margin: Tensor) -> Tensor:
-    """The loss of a linear support vector machine, smooth where the margin begins."""
-    return (1 + negative_margin).clamp(min=0).square()
 
 
 def compare_pairs(x: Tensor, y: Tensor, gap: float, seed: int, share: Tensor) -> Tensor:
@@ -320,31 +315,39 @@ def ridge(z: Tensor, y: Tensor, share: Tensor | None = None) -> Tensor:
 
 
 def separate(
-    z: Tensor,
-    signs: Tensor,
-    loss: Callable[[Tensor], Tensor],
-    penalty: float = 1e-2,
-    share: Tensor | None = None,
+    z: Tensor, signs: Tensor, plane: Plane, penalty: float = 1e-2, share: Tensor | None = None
 ) -> Tensor:
-    """The normal [D] of the plane between two classes, by full-batch L-BFGS.
+    """The normal [D] of the plane between two classes, by scikit-learn.
 
-    Shapes: z [N, D] standardised, signs [N] of -1 and 1, share [N] (what each item weighs). Both
-    classes weigh the same.
+    Both classes weigh the same; `penalty` is the weight of half the squared normal beside the mean
+    loss, which is the squared hinge of an "svm" or a "logistic" regression's.
+
+    Shapes: z [N, D] standardised, signs [N] of -1 and 1, share [N] (what each item weighs).
+    Raises: ModelError if codes are not finite, or the search for the plane does not end.
     """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.svm import LinearSVC
+
+    if not bool(torch.isfinite(z).all()):
+        raise ModelError("some codes are not finite: leave those items out")
     up = (signs > 0).to(z.dtype)
     down = 1 - up
     if share is not None:
         up, down = up * share, down * share
     part = 0.5 * (up / up.sum() + down / down.sum())
-    weight = torch.zeros(z.shape[1], dtype=z.dtype, requires_grad=True)
-    bias = torch.zeros((), dtype=z.dtype, requires_grad=True)
-    search = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
-
-    def objective() -> float:
-        search.zero_grad()
-        value = part @ loss(-signs * (z @ weight + bias)) + penalty / 2 * weight.square().sum()
-        torch.autograd.backward([value])
-        return float(value.detach())
-
-    cast(Any, search).step(objective)
-    return weight.detach()
+    told: dict[str, Any] = {"C": 1 / penalty, "tol": 1e-6, "max_iter": 10_000}
+    # LinearSVC shrinks the intercept too, the less the larger its scale.
+    model = (
+        LogisticRegression(**told)
+        if plane == "logistic"
+        else LinearSVC(dual=False, intercept_scaling=100.0, **told)
+    )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ConvergenceWarning)
+            model.fit(z.numpy(), signs.numpy(), sample_weight=part.numpy())
+    except ConvergenceWarning as warning:
+        reason = str(warning).partition("\n")[0]
+        raise ModelError(f"no plane was found between the classes: {reason}") from warning
+    return torch.from_numpy(model.coef_[0]).to(z)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from models import carried
@@ -132,7 +131,7 @@ def fit_scorer(
         high = y == y.max()
         middle = (place[high].mean() + place[~high].mean()) / 2
         signs = torch.where(high, 1.0, -1.0).double()
-        scale = float(separate((place - middle)[:, None], signs, F.softplus))
+        scale = float(separate((place - middle)[:, None], signs, "logistic"))
         bias = -scale * float(middle)
     weight = scale / found.sigma * found.direction
     return Scorer(

@@ -79,7 +79,7 @@ def _judge_learning(
         yield "channels", "exemplars are compared whole: leave it at 0, or choose another method"
 
 
-@op(version=4, one_of=("labels", "scores", "without"), check=_judge_learning)
+@op(version=5, one_of=("labels", "scores", "without"), check=_judge_learning)
 def learn_direction(  # noqa: PLR0913 (settings are declared here and nowhere else)
     codes: Sequence[Latent],
     model: Network,

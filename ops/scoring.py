@@ -27,7 +27,7 @@ class TrainedScorer:
     chance: Scalar
 
 
-@op(version=1, endless=True, one_of=("labels", "without"), names=[("name",)])
+@op(version=2, endless=True, one_of=("labels", "without"), names=[("name",)])
 def train_scorer(
     images: Sequence[Image],
     model: Network,

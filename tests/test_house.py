@@ -152,8 +152,23 @@ def test_looking_imports_no_torch(command: list[str]) -> None:
     code = (
         "import sys, run_workflow\n"
         f"code = run_workflow.main({command!r})\n"
-        "heavy = {'torch', 'PIL', 'distributed', 'dask', 'fsspec'} & set(sys.modules)\n"
+        "heavy = {'torch', 'sklearn', 'scipy', 'PIL', 'distributed', 'dask', 'fsspec'}\n"
+        "heavy &= set(sys.modules)\n"
         "sys.exit(f'{code} {sorted(heavy)}' if code or heavy else 0)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stderr
+
+
+def test_models_import_no_sklearn_before_they_fit_something() -> None:
+    code = (
+        "import sys, models.components, models.dci, models.disentanglement, models.scorer\n"
+        "early = {'sklearn', 'scipy'} & set(sys.modules)\n"
+        "from models.linear import separate; import torch\n"
+        "separate(torch.eye(2).double(), torch.tensor([1.0, -1.0]), 'svm')\n"
+        "sys.exit(str(early) if early or 'sklearn' not in sys.modules else 0)"
     )
     found = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False

@@ -162,7 +162,7 @@ def test_all_mistakes_are_told_at_once_with_line_and_caret():
 def test_planning_imports_nothing_heavy():
     code = (
         "import sys, engine.graph, engine.schema\n"
-        "print({'torch', 'PIL', 'dask', 'distributed', 'numpy'} & set(sys.modules))"
+        "print({'torch', 'sklearn', 'PIL', 'dask', 'distributed', 'numpy'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 

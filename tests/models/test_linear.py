@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.errors import ModelError
-from models.linear import Method, compare_pairs, fit_readout, sign_test
+from models.linear import Method, Plane, compare_pairs, fit_readout, separate, sign_test
 
 METHODS: tuple[Method, ...] = (
     "regression",
@@ -209,3 +209,53 @@ def test_sign_test_is_the_binomial_tail() -> None:
     assert fit_readout(codes, labels, "ridge").chance < 1e-9
     shuffled = labels[torch.randperm(400, generator=torch.Generator().manual_seed(3))]
     assert fit_readout(codes, shuffled, "ridge").chance > 0.01
+
+
+PLANES: tuple[Plane, ...] = ("logistic", "svm")
+
+
+@pytest.mark.parametrize("plane", PLANES)
+@pytest.mark.parametrize(("items", "width"), [(300, 6), (20, 400)])
+def test_a_plane_is_where_its_loss_is_least(plane: Plane, items: int, width: int) -> None:
+    """There the penalty holds the normal w against the loss: its slope is -penalty w."""
+    codes, labels, _ = planted(items, width)
+    z, signs = codes.double(), torch.where(labels > 0.3, 1.0, -1.0).double()
+    share = torch.linspace(0.5, 1.5, items).double()
+    normal = separate(z, signs, plane, 0.02, share)
+    sides = [share * (signs == side) for side in (1, -1)]
+    part = sum(side / side.sum() for side in sides) / 2
+
+    def slopes(bias: torch.Tensor) -> torch.Tensor:
+        """How the loss of each item changes with where it lies."""
+        margin = signs * (z @ normal + bias)
+        steep = -torch.sigmoid(-margin) if plane == "logistic" else -2 * (1 - margin).clamp(min=0)
+        return part * signs * steep
+
+    low, high = torch.tensor(-50.0).double(), torch.tensor(50.0).double()
+    for _ in range(60):  # the best bias has no slope
+        middle = (low + high) / 2
+        low, high = (middle, high) if float(slopes(middle).sum()) < 0 else (low, middle)
+    torch.testing.assert_close(slopes(low) @ z, -0.02 * normal, rtol=1e-3, atol=1e-4 * 0.02)
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_an_item_of_twice_the_weight_is_as_good_as_two(plane: Plane) -> None:
+    codes, labels, _ = planted(60, 5)
+    z, signs = codes.double(), torch.where(labels > 0, 1.0, -1.0).double()
+    share = torch.where(torch.arange(60) < 20, 2.0, 1.0).double()
+    twice = [torch.cat([both, both[:20]]) for both in (z, signs)]
+    torch.testing.assert_close(
+        separate(z, signs, plane, share=share),
+        separate(*twice, plane),
+        rtol=1e-4,
+        atol=1e-6,
+    )
+
+
+def test_planes_that_cannot_be_found_are_told() -> None:
+    codes, labels, _ = planted(60, 3)
+    z, signs = codes.double(), torch.where(labels > 0, 1.0, -1.0).double()
+    with pytest.raises(ModelError, match="some codes are not finite"):
+        separate(z.where(z < z.max(), math.inf), signs, "svm")
+    with pytest.raises(ModelError, match="no plane was found between the classes: lbfgs failed"):
+        separate(z * torch.tensor([1, 1e60, 1], dtype=torch.float64), signs, "logistic")
