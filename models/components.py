@@ -1,7 +1,7 @@
 """Principal components of codes, found in W or at a layer of the generator (GANSpace).
 
-Everything is exact and in double precision: covariances or Gram matrices in place of incremental
-estimates, so that neither the order of the codes nor the size of the blocks leaves a trace.
+All items count at once, not by incremental estimates, so that neither their order nor the size of
+blocks leaves a trace.
 Source: Härkönen et al. 2020, arXiv:2004.02546.
 """
 
@@ -22,6 +22,7 @@ _BLOCK = 500
 _MOST = 1 << 28
 #: Components with less than this share of the first one's variance are rounding.
 _LEAST = 1e-10
+_STILL = "these codes do not vary: they have no components"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,38 +60,53 @@ class CodeComponents:
 
 
 def principal(data: Tensor, most: int | None = None) -> Components:
-    """The principal components of items [N, M], at most `most` of them.
+    """The principal components of items [N, M], at most `most` of them, in double precision.
 
-    Raises: ModelError with fewer than two items, or if they do not vary.
+    Raises: ModelError with fewer than two items, or if they are not finite or do not vary.
     """
-    if len(data) < 2:
-        raise ModelError(f"{len(data)} codes: components need two at least")
-    x = data.double()
-    mean = x.mean(0)
-    return _axes(x - mean, mean, most)
+    mean = data.mean(0, dtype=torch.float64)
+    solver = "covariance_eigh" if len(data) >= data.shape[1] else "full"
+    return _components(data - mean, mean, solver, most)
 
 
-def _axes(centred: Tensor, mean: Tensor, most: int | None) -> Components:
-    """The components of centred items, by whichever of the two square matrices is smaller."""
-    count, width = centred.shape
-    dual = count < width
-    square = centred @ centred.T if dual else centred.T @ centred
-    return _solve(square / (count - 1), centred if dual else None, mean, most)
+def leading(items: Tensor, most: int) -> Components:
+    """The first components of float32 items [N, M], which are overwritten: no copy is made.
+
+    At most `most` of them, and fewer than there are items or numbers. Angles are exact to a
+    hundredth of a degree, which is what float32 can tell.
+    Raises: ModelError as `principal`.
+    """
+    mean = items.mean(0, dtype=torch.float64)
+    items -= mean.float()
+    return _components(items, mean, "arpack", max(1, min(most, *(n - 1 for n in items.shape))))
 
 
-def _solve(square: Tensor, items: Tensor | None, mean: Tensor, most: int | None) -> Components:
-    """The axes of a covariance, or of a Gram matrix of `items`, over N - 1."""
-    values, vectors = torch.linalg.eigh(square)
-    values, vectors = values.flip(0), vectors.flip(1)
-    total = float(values.clamp(min=0).sum())
-    kept = values > values[0] * _LEAST
-    if total <= 0 or not bool(kept.any()):
-        raise ModelError("these codes do not vary: they have no components")
-    count = int(kept.sum()) if most is None else min(most, int(kept.sum()))
-    axes = vectors[:, :count].T
-    if items is not None:
-        axes = F.normalize(axes @ items.double(), dim=1)
-    return Components(mean, turned(axes), values[:count], total)
+def _components(centred: Tensor, mean: Tensor, solver: str, most: int | None) -> Components:
+    """The components of centred items by scikit-learn; the items are overwritten."""
+    from sklearn.decomposition import PCA
+
+    if len(centred) < 2:
+        raise ModelError(f"{len(centred)} codes: components need two at least")
+    if not bool(torch.isfinite(mean).all()):
+        raise ModelError("these codes are not finite: they have no components")
+    if not bool(centred.any()):
+        raise ModelError(_STILL)
+    count = min(centred.shape) if most is None else min(most, *centred.shape)
+    found = PCA(count, svd_solver=solver, copy=False, random_state=0).fit(centred.numpy())
+    variances, axes = (
+        torch.from_numpy(values.astype("float64", order="C"))
+        for values in (found.explained_variance_, found.components_)
+    )
+    total = float(variances[0] / found.explained_variance_ratio_[0])
+    return _sorted_out(mean, F.normalize(axes, dim=1), variances, total)
+
+
+def _sorted_out(mean: Tensor, axes: Tensor, variances: Tensor, total: float) -> Components:
+    """Components without those that are rounding, their signs chosen."""
+    if total <= 0:
+        raise ModelError(_STILL)
+    kept = variances > variances[0] * _LEAST
+    return Components(mean, turned(axes[kept]), variances[kept], total)
 
 
 def turned(axes: Tensor) -> Tensor:
@@ -101,7 +117,11 @@ def turned(axes: Tensor) -> Tensor:
 
 @lru_cache(maxsize=4)
 def code_components(generator: Generator, count: int, seed: int) -> CodeComponents:
-    """The components of `count` drawn codes w."""
+    """The components of `count` drawn codes w, which are summed up, not held.
+
+    scikit-learn holds all items (300,000 codes take 4 GB, a covariance 2 MB); its incremental
+    estimate is degrees off.
+    """
     width = generator.config.w_dim
     total, square = torch.zeros(width).double(), torch.zeros(width, width).double()
     for w in _blocks(generator, count, seed):
@@ -109,8 +129,10 @@ def code_components(generator: Generator, count: int, seed: int) -> CodeComponen
         total += near.sum(0)
         square += near.T @ near
     shift = total / count
-    covariance = (square - count * torch.outer(shift, shift)) / (count - 1)
-    found = _solve(covariance, None, generator.w_avg.double().cpu() + shift, None)
+    variances, axes = torch.linalg.eigh(square / count - torch.outer(shift, shift))
+    variances = variances.flip(0).clamp(min=0) * count / (count - 1)
+    mean = generator.w_avg.double().cpu() + shift
+    found = _sorted_out(mean, axes.T.flip(0), variances, float(variances.sum()))
     return CodeComponents(found.axes, found.variances.sqrt(), found.axes @ found.mean, found.shares)
 
 
@@ -143,24 +165,10 @@ def layer_components(
 
     with torch.no_grad():
         acts = torch.cat([features(w) for w in _blocks(generator, count, seed)])
-        mean = acts.mean(0, dtype=torch.float64)
-        acts -= mean.float()
-        found = _axes_in_parts(acts, mean, most)
+        found = leading(acts, most)
         del acts
         fresh = number(seed, "regression")
         return _carried_back(generator, found, features, count, fresh)
-
-
-def _axes_in_parts(centred: Tensor, mean: Tensor, most: int) -> Components:
-    """The components of float32 items [N, M] with N below M, widened a part at a time."""
-    count = len(centred)
-    if count >= centred.shape[1]:
-        return _axes(centred.double(), mean, most)
-    gram = torch.zeros(count, count, dtype=torch.float64)
-    for part in torch.split(centred, 4096, dim=1):
-        wide = part.double()
-        gram += wide @ wide.T
-    return _solve(gram / (count - 1), centred, mean, most)
 
 
 def _carried_back(

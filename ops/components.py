@@ -44,7 +44,7 @@ def _judge(settings: Mapping[str, Any], sides: Mapping[str, int]) -> Iterator[tu
     yield from judge_rows(settings, sides)
 
 
-@op(version=2, check=_judge)
+@op(version=3, check=_judge)
 def find_components(
     model: Network,
     codes: Sequence[Latent] | None = None,

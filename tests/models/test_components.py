@@ -1,5 +1,7 @@
 """Principal components: exact on planted ones, in any order, carried back from features."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,11 +10,11 @@ from hypothesis import strategies as st
 
 from models.codes import number
 from models.components import (
-    Components,
     _blocks,
     _carried_back,
     code_components,
     layer_components,
+    leading,
     principal,
     turned,
 )
@@ -65,11 +67,33 @@ def test_planted_subspace_is_found() -> None:
     assert float(torch.rad2deg(torch.acos(cosines.min().clamp(max=1)))) < 5
 
 
+@pytest.mark.parametrize("shape", [(60, 12), (12, 60), (30, 30)])
+def test_leading_components_are_the_first_ones(shape: tuple[int, int]) -> None:
+    data = items(*shape)
+    exact, found = principal(data), leading(data.float(), 6)
+    assert float((found.axes * exact.axes[:6]).sum(1).min()) > 1 - 1e-8
+    assert torch.allclose(found.variances, exact.variances[:6], rtol=1e-4)
+    assert found.total == pytest.approx(exact.total, rel=1e-4)
+    assert len(leading(data.float(), 99).axes) == min(shape) - 1
+
+
+def test_leading_components_of_few_dimensions_are_no_more_than_these() -> None:
+    flat = torch.randn(40, 3, generator=torch.Generator().manual_seed(2))
+    data = flat @ torch.linalg.qr(torch.randn(200, 3)).Q.T
+    found = leading(data.clone(), 20)
+    assert float(found.shares[:3].sum()) == pytest.approx(1, abs=1e-5)
+    centred = data.double() - data.double().mean(0)
+    assert torch.allclose(centred @ found.axes[:3].T @ found.axes[:3], centred, atol=1e-4)
+
+
 def test_items_that_do_not_vary_have_no_components() -> None:
-    with pytest.raises(ModelError, match="do not vary"):
-        principal(torch.ones(5, 3))
-    with pytest.raises(ModelError, match="1 codes: components need two"):
-        principal(torch.ones(1, 3))
+    for components in (principal, lambda data: leading(data, 2)):
+        with pytest.raises(ModelError, match="do not vary"):
+            components(torch.ones(5, 3))
+        with pytest.raises(ModelError, match="1 codes: components need two"):
+            components(torch.ones(1, 3))
+        with pytest.raises(ModelError, match="not finite"):
+            components(torch.full((5, 3), torch.nan))
 
 
 def drawn(generator: Generator, count: int, seed: int) -> torch.Tensor:
@@ -78,10 +102,21 @@ def drawn(generator: Generator, count: int, seed: int) -> torch.Tensor:
 
 def test_components_of_drawn_codes_are_those_of_the_codes(tiny: Generator) -> None:
     found = code_components(tiny, 1200, 4)
-    by_hand: Components = principal(drawn(tiny, 1200, 4))
-    assert torch.allclose(found.directions, by_hand.axes, atol=1e-6)
-    assert torch.allclose(found.sigmas, by_hand.variances.sqrt(), rtol=1e-6)
-    assert torch.allclose(found.offsets, by_hand.axes @ by_hand.mean, atol=1e-6)
+    codes = drawn(tiny, 1200, 4).double()
+    mean = codes.mean(0)
+    _, values, axes = torch.linalg.svd(codes - mean, full_matrices=False)
+    assert torch.allclose(found.directions, turned(axes), atol=1e-6)
+    assert torch.allclose(found.sigmas, values / 1199**0.5, rtol=1e-6)
+    assert torch.allclose(found.offsets, found.directions @ mean, atol=1e-6)
+
+
+def test_a_generator_of_one_code_has_no_components(tiny: Generator) -> None:
+    still = copy.deepcopy(tiny)
+    for name, tensor in still.state_dict().items():
+        if name.startswith(("mapper", "w_avg")):
+            tensor.zero_()
+    with pytest.raises(ModelError, match="do not vary"):
+        code_components(still, 10, 0)
 
 
 def test_more_codes_keep_the_earlier_ones(tiny: Generator) -> None:
