@@ -13,9 +13,6 @@ from torch import Tensor
 
 from models.errors import ModelError
 
-_BINS = 16
-_LEAST_LEAF = 2
-
 
 @dataclass(frozen=True, slots=True)
 class Disentanglement:
@@ -30,118 +27,33 @@ class Disentanglement:
 
 
 def boosted_importance(
-    train: Tensor,
-    labels: Tensor,
-    *,
-    trees: int = 100,
-    depth: int = 3,
-    rate: float = 0.1,
+    train: Tensor, labels: Tensor, *, trees: int = 100, seed: int = 0
 ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """Gradient boosting of small trees on two classes: the importance of each number, [D].
 
     Importances are what the splits on a number gain, of all that splits gain; the second value
-    tells which of some codes [N, D] are of the class True.
+    tells which of some codes [N, D] are of the class True. The seed decides between splits that
+    gain the same.
 
     Shapes: train [N, D], labels bool [N].
-    Raises: ModelError unless both classes are there.
-    Source: Friedman 2001 (gradient boosting), with splits at 16 quantiles.
+    Raises: ModelError unless both classes are there, or if codes are not finite.
+    Source: Friedman 2001 (gradient boosting), by scikit-learn.
     """
-    y = labels.double()
-    if not 0 < float(y.mean()) < 1:
+    from sklearn.ensemble import GradientBoostingClassifier
+
+    if not 0 < int(labels.sum()) < len(labels):
         raise ModelError("a classifier needs items of both classes")
-    edges = torch.quantile(
-        train.double(), torch.linspace(0, 1, _BINS + 1, dtype=torch.float64)[1:-1], dim=0
-    )
-    below = (train.double()[:, None, :] <= edges).float().flatten(1)
-    start = float(torch.logit(y.mean()))
-    place = torch.full_like(y, start)
-    importance = torch.zeros(train.shape[1], dtype=torch.float64)
-    grown = []
-    for _ in range(trees):
-        chance = place.sigmoid()
-        tree = _grow(below, y - chance, chance * (1 - chance), depth)
-        place = place + rate * tree.values[tree.leaf]
-        gains = torch.zeros_like(importance)
-        gains.index_add_(0, tree.split.clamp(min=0) % train.shape[1], tree.gain)
-        total = float(gains.sum())
-        if total <= 0:
-            break  # every leaf is pure: nothing is left to learn
-        importance += gains
-        grown.append(tree)
+    if not bool(torch.isfinite(train).all()):
+        raise ModelError("some codes are not finite: leave those items out")
+    model = GradientBoostingClassifier(
+        n_estimators=trees, max_depth=3, learning_rate=0.1, random_state=seed % 2**32
+    ).fit(train.numpy(), labels.numpy())
+    importance = torch.from_numpy(model.feature_importances_).clamp(min=0)  # some are -1e-16
 
     def decide(items: Tensor) -> Tensor:
-        told = (items.double()[:, None, :] <= edges).flatten(1)
-        logit = torch.full((len(items),), start, dtype=torch.float64)
-        for tree in grown:
-            logit = logit + rate * tree.values[_descend(tree, told, depth)]
-        return logit > 0
+        return torch.from_numpy(model.predict(items.numpy()))
 
-    return importance / importance.sum().clamp(min=1e-12), decide
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Tree:
-    """A tree of a fixed depth: node n has the children 2n + 1 and 2n + 2.
-
-    Shapes: split [nodes], the column of the test "is below" (-1: none, all go right); gain
-    [nodes]; values [leaves]; leaf [N], where the items it was grown on end.
-    """
-
-    split: Tensor
-    gain: Tensor
-    values: Tensor
-    leaf: Tensor
-
-
-def _grow(below: Tensor, slope: Tensor, bend: Tensor, depth: int) -> _Tree:
-    """A regression tree of the slopes [N], level after level; leaves take a Newton step."""
-    nodes = 2**depth - 1
-    split = torch.full((nodes,), -1)
-    gain = torch.zeros(nodes, dtype=torch.float64)
-    at = torch.zeros(len(slope), dtype=torch.long)
-    for level in range(depth):
-        first, width = 2**level - 1, 2**level
-        inside = torch.nn.functional.one_hot(at - first, width).T.float()
-        weighed = torch.cat([inside, inside * slope.float()])
-        found = (weighed @ below).double()
-        best, test = _best_split(found[:width], found[width:], inside, slope)
-        split[first : first + width], gain[first : first + width] = test, best
-        mine = split[at]
-        goes = (mine >= 0) & below[torch.arange(len(at)), mine.clamp(min=0)].bool()
-        at = 2 * at + torch.where(goes, 1, 2)
-    leaf = at - nodes
-    top = torch.zeros(2**depth, dtype=torch.float64).index_add_(0, leaf, slope)
-    under = torch.zeros(2**depth, dtype=torch.float64).index_add_(0, leaf, bend)
-    return _Tree(split, gain, top / under.clamp(min=1e-9), leaf)
-
-
-def _best_split(
-    count: Tensor, total: Tensor, inside: Tensor, slope: Tensor
-) -> tuple[Tensor, Tensor]:
-    """The gain and the column of the best test of each node; gain 0 and -1 where there is none.
-
-    Shapes: count, total [nodes, tests], of the items below; inside [nodes, N].
-    """
-    many = inside.double().sum(1, keepdim=True)
-    whole = inside.double() @ slope[:, None]
-    rest, other = many - count, whole - total
-    fits = (count >= _LEAST_LEAF) & (rest >= _LEAST_LEAF)
-    apart = total / count.clamp(min=1) - other / rest.clamp(min=1)
-    gain = torch.where(fits, count * rest / many.clamp(min=1) * apart.square(), 0.0)
-    best, test = gain.max(1)
-    none = best <= 1e-9
-    return torch.where(none, 0.0, best), torch.where(none, -1, test)
-
-
-def _descend(tree: _Tree, below: Tensor, depth: int) -> Tensor:
-    """The leaf where each item ends."""
-    at = torch.zeros(len(below), dtype=torch.long)
-    for _ in range(depth):
-        mine = tree.split[at]
-        goes = (mine >= 0) & below[torch.arange(len(at)), mine.clamp(min=0)]
-        at = 2 * at + torch.where(goes, 1, 2)
-    leaf: Tensor = at - (2**depth - 1)
-    return leaf
+    return importance, decide
 
 
 def scores_of(importance: Tensor) -> tuple[float, float]:
@@ -192,7 +104,7 @@ def disentanglement(
         half = ends // 2
         learn, judge = torch.cat([low[:half], high[:half]]), torch.cat([low[half:], high[half:]])
         importance, decide = boosted_importance(
-            codes[learn], torch.arange(2 * half) >= half, trees=trees
+            codes[learn], torch.arange(2 * half) >= half, trees=trees, seed=seed
         )
         columns.append(importance)
         truth = torch.arange(len(judge)) >= ends - half

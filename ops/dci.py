@@ -20,7 +20,7 @@ class Disentangled:
     all: Scores
 
 
-@op(version=1)
+@op(version=2)
 def measure_dci(
     codes: Sequence[Latent],
     scores: Sequence[Scores],

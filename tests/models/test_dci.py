@@ -45,7 +45,7 @@ def test_trees_find_what_a_label_depends_on() -> None:
     assert torch.equal(again, importance)
 
 
-def test_trees_stop_when_nothing_is_left_and_need_two_classes() -> None:
+def test_a_number_that_tells_all_has_all_importance_and_trees_need_two_classes() -> None:
     codes = torch.arange(40.0)[:, None].repeat(1, 2)
     codes[:, 1] = 1
     importance, decide = boosted_importance(codes, codes[:, 0] >= 20, trees=500)
@@ -53,6 +53,8 @@ def test_trees_stop_when_nothing_is_left_and_need_two_classes() -> None:
     assert torch.equal(decide(codes), codes[:, 0] >= 20)
     with pytest.raises(ModelError, match="both classes"):
         boosted_importance(codes, codes[:, 1] > 0)
+    with pytest.raises(ModelError, match="not finite"):
+        boosted_importance(codes / codes[:, :1], codes[:, 0] >= 20)
 
 
 def test_turned_codes_are_less_disentangled() -> None:
