@@ -26,6 +26,8 @@ _STEPS = 16
 _LOOK = 100
 #: Attributes of codes it was fitted to that a flow keeps, to draw new ones from.
 _KEPT = 256
+#: How far spreads may be drawn towards their mean, where there are few codes.
+_SHRUNK = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,10 +212,11 @@ def fit_flow(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(fitting.seed)
         flow = Flow(config)
-    _affine(flow, w[:cut], labels[:cut])
+    judged = cut - max(1, cut // 10)
+    _affine(flow, w[:cut], labels[:cut], judged)
     a = flow.standard(attributes.float())
     x = (codes.float() - flow.mean - a @ flow.linear) @ flow.inverse
-    _match(flow, x[:cut], a[:cut], fitting)
+    _match(flow, x[:cut], a[:cut], judged, fitting)
     flow.eval().requires_grad_(False)
     left = slice(cut, min(len(w), cut + 256))
     told = flow.log_density(codes[left].float(), attributes[left].float(), probes=8)
@@ -222,16 +225,23 @@ def fit_flow(
     return flow, float((told - plain).mean())
 
 
-def _affine(flow: Flow, w: Tensor, labels: Tensor) -> None:
-    """Set the part of a flow that needs no network, by least squares."""
+def _affine(flow: Flow, w: Tensor, labels: Tensor, cut: int) -> None:
+    """Set the part of a flow that needs no network, by least squares over the first `cut` codes.
+
+    Of few codes the smallest spreads come out far too small: all are drawn towards their mean, as
+    far as makes the other codes likeliest (a shrunk covariance, after Ledoit and Wolf 2004).
+    """
     centre, scale = labels.mean(0), labels.std(0)
     a = (labels - centre) / scale
-    gram = a.T @ a / len(a) + 1e-3 * torch.eye(a.shape[1], dtype=a.dtype)
-    mean = w.mean(0)
-    linear = torch.linalg.solve(gram, a.T @ (w - mean) / len(a))
+    gram = a[:cut].T @ a[:cut] / cut + 1e-3 * torch.eye(a.shape[1], dtype=a.dtype)
+    mean = w[:cut].mean(0)
+    linear = torch.linalg.solve(gram, a[:cut].T @ (w[:cut] - mean) / cut)
     rest = w - mean - a @ linear
-    values, vectors = torch.linalg.eigh(rest.T @ rest / len(rest))
-    values = values.clamp(min=1e-4 * float(values.mean())).sqrt()
+    values, vectors = torch.linalg.eigh(rest[:cut].T @ rest[:cut] / cut)
+    values = values.clamp(min=1e-4 * float(values.mean()))
+    seen = (rest[cut:] @ vectors).square().mean(0)
+    drawn = [torch.lerp(values, values.mean().expand_as(values), share) for share in _SHRUNK]
+    values = min(drawn, key=lambda each: float((each.log() + seen / each).sum())).sqrt()
     parts = {
         "mean": mean,
         "linear": linear,
@@ -245,14 +255,13 @@ def _affine(flow: Flow, w: Tensor, labels: Tensor) -> None:
         getattr(flow, name).copy_(value)
 
 
-def _match(flow: Flow, x: Tensor, a: Tensor, fitting: Fitting) -> None:
+def _match(flow: Flow, x: Tensor, a: Tensor, cut: int, fitting: Fitting) -> None:
     """Fit the velocity: on the straight way from noise to a code it is code minus noise.
 
-    The last tenth of the codes is looked at only, to keep the layers as they were at their best.
+    Codes from `cut` on are looked at only, to keep the layers as they were at their best.
     """
     random = torch.Generator().manual_seed(fitting.seed)
     search = torch.optim.Adam(flow.layers.parameters(), fitting.learning_rate)
-    cut = len(x) - max(1, len(x) // 10)
     judged = torch.arange(cut, len(x)).repeat(max(1, 512 // (len(x) - cut)))
     scene = _ways(len(judged), x.shape[1], random)
     best, kept = float("inf"), copy.deepcopy(flow.layers.state_dict())

@@ -43,7 +43,7 @@ class FlowEdit:
     scores: Scores
 
 
-@op(version=2, endless=True, names=[("attributes",), ("scores",)])
+@op(version=3, endless=True, names=[("attributes",), ("scores",)])
 def fit_flow(  # noqa: PLR0913 (settings are declared here and nowhere else)
     codes: Sequence[Latent],
     scores: Sequence[Scores],

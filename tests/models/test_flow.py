@@ -110,6 +110,19 @@ def test_drawn_codes_have_the_mean_of_their_class(
         assert ((drawn.mean(0) - true).abs() < 3 * math.sqrt(2 / 1000)).all()
 
 
+@pytest.mark.parametrize(("items", "least", "most"), [(100, 0.6, 1.5), (4000, 0.98, 1.04)])
+def test_codes_that_few_others_tell_of_are_noise_of_the_usual_spread(
+    items: int, least: float, most: float
+) -> None:
+    width = 48
+    spread = 2.0 ** (-torch.arange(width) / 6)
+    w, kind = draw(items + 2000, width) * spread, draw(items + 2000, 1, seed=2)
+    config = FlowConfig("f", ("kind",), width, 16, 2)
+    flow, _ = fit_flow(config, w[:items], kind[:items], Fitting(steps=0))
+    noise = flow.encode(w[items:], kind[items:])
+    assert least < float(noise.var()) < most
+
+
 def circle(items: int = 2000) -> tuple[torch.Tensor, torch.Tensor]:
     """Codes on a circle with a thickness; the attribute is the angle, 0 to 3."""
     angle = 3 * torch.rand(items, 1, generator=torch.Generator().manual_seed(5))
