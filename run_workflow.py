@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 OPS_GROUP = "latentloom.ops"
 DEFAULT_MODEL = "portraits-128"
+#: Networks that may stand beside a generator's file.
+COMPANIONS = ("discriminator", "encoder", "features")
 
 
 # -- what the engine cannot know by itself: ops, models, library entries -------------------------
@@ -82,6 +84,11 @@ def describe_model(source: str) -> "ModelInfo":
         num_classes=found.c_dim,
         delta=found.delta,
         names=known_names(found.delta or found.path),
+        beside=tuple(
+            (path.stem, models.file_digest(path))
+            for kind in COMPANIONS
+            if (path := Path(found.path).with_name(f"{kind}.safetensors")).is_file()
+        ),
     )
 
 

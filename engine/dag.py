@@ -102,7 +102,8 @@ class ModelInfo:
     `precision` is that of the convolutions: fp32, bf16 or fp16. A weight delta has the `path` and
     `family` of the generator it was made for, its own `digest`, and its own file in `delta`.
     `names` are attributes that the network beside a generator reads, or that a flow or scorer
-    knows; none where that is not known.
+    knows; none where that is not known. `beside` are the networks that stand beside it: what they
+    are called, and their digests.
     """
 
     name: str
@@ -118,6 +119,7 @@ class ModelInfo:
     delta: str = ""
     precision: str = "fp32"
     names: tuple[str, ...] = ()
+    beside: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -269,12 +269,20 @@ class _BlockedError(Exception):
 
 
 def declared_models(step: Step) -> dict[str, str]:
-    """The digests of the declared models of a step, by slot."""
-    return {
+    """The digests of the declared models of a step, by slot, and of what it reads beside them."""
+    found = {
         slot: keys.model_key(model.info)
         for slot, model in step.models.items()
         if not model.step and model.info is not None
     }
+    kinds = [kind.partition(":") for kind in step.op.options.beside]
+    read = {kind for kind, always, setting in kinds if not always or setting in step.settings}
+    for slot, model in step.models.items():
+        info = model.info or model.base
+        for kind, digest in info.beside if info is not None else ():
+            if kind in read:
+                found[f"{slot} {kind}"] = digest
+    return found
 
 
 def _role(step: Step, setting: str) -> str:

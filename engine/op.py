@@ -153,6 +153,7 @@ class OpOptions:
     draft: str = ""
     one_of: tuple[str, ...] = ()
     names: tuple[tuple[str, ...], ...] = ()
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +207,7 @@ def op(  # noqa: PLR0913 (what can be said of an op is said here)
     draft: Callable[..., int] | None = None,
     one_of: Sequence[str] = (),
     names: Sequence[Sequence[str]] = (),
+    beside: Sequence[str] = (),
 ) -> Callable[[F], F]:
     """Mark a function as an op.
 
@@ -223,6 +225,8 @@ def op(  # noqa: PLR0913 (what can be said of an op is said here)
     one_of: wires that may be left out, of which a step has exactly one.
     names: whose names the scores or the model that it yields have: the first of these groups of
       wires, model slots and settings (by what they say) of which all are known and any has names.
+    beside: networks beside a model's file that it reads, such as "features"; with "features:limit"
+      only where a step sets `limit`. They are part of the key.
     Raises: TypeError without a version, as by a bare `@op`.
     """
     if bare is not None or version < 1:
@@ -233,7 +237,18 @@ def op(  # noqa: PLR0913 (what can be said of an op is said here)
         judge, least = (given.__name__ if given else "" for given in (check, draft))
         needed, single, known = tuple(needs), tuple(one_of), tuple(map(tuple, names))
         options = OpOptions(
-            version, batch, most, fixed, cache, endless, needed, judge, least, single, known
+            version,
+            batch,
+            most,
+            fixed,
+            cache,
+            endless,
+            needed,
+            judge,
+            least,
+            single,
+            known,
+            tuple(beside),
         )
         function.__op__ = options  # type: ignore[attr-defined]
         return function

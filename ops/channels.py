@@ -92,7 +92,7 @@ def edit_channels(
     return Latent(styles, "style", latent.family)
 
 
-@op(version=1, batch=1)
+@op(version=1, batch=1, beside=["features"])
 def trace_channels(
     latent: Latent,
     model: Network,

@@ -86,7 +86,7 @@ def measure_dependency(
     return Dependency(mean, most, reached, Scores(told.each.float()[None], names))
 
 
-@op(version=2, batch=8, fixed=True)
+@op(version=2, batch=8, fixed=True, beside=["features"])
 def measure_identity(a: Image, b: Image, model: Network) -> Scalar:
     """Measure how unlike the persons of two pictures look.
 
@@ -109,7 +109,7 @@ def measure_identity(a: Image, b: Image, model: Network) -> Scalar:
     return rounded(apart, 5)
 
 
-@op(version=2)
+@op(version=2, beside=["features"])
 def measure_path_length(
     codes: Sequence[Latent],
     model: Network,
@@ -198,7 +198,7 @@ def measure_separability(
     return Separability(Scalar((round(told.score, 5),)), each)
 
 
-@op(version=1, batch=4, fixed=True)
+@op(version=1, batch=4, fixed=True, beside=["encoder"])
 def measure_editability(
     image: Image,
     model: Network,
@@ -233,7 +233,7 @@ def measure_editability(
     return rounded((back - code).square().mean((1, 2)).sqrt(), 6)
 
 
-@op(version=2)
+@op(version=2, beside=["features"])
 def measure_disentanglement(
     codes: Sequence[Latent],
     model: Network,

@@ -71,7 +71,7 @@ def _judge(settings: Mapping[str, Any], sides: Mapping[str, int]) -> Iterator[tu
     yield from judge_rows(settings, sides)
 
 
-@op(version=4, batch=32, check=_judge)
+@op(version=4, batch=32, check=_judge, beside=["features:limit"])
 def edit(
     latent: Latent,
     model: Network,
@@ -184,7 +184,9 @@ def _within(
     return Latent(at(share), after.space, after.family), share
 
 
-@op(version=1, batch=8, batch_cuda=64, fixed=True, names=[("model", "scorers")])
+@op(
+    version=1, batch=8, batch_cuda=64, fixed=True, names=[("model", "scorers")], beside=["features"]
+)
 def score_attributes(
     image: Image,
     model: Network,

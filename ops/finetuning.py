@@ -43,7 +43,7 @@ def _judge_freeze(
         )
 
 
-@op(version=1, batch=1, batch_cuda=1, endless=True, check=_judge_freeze)
+@op(version=1, batch=1, batch_cuda=1, endless=True, check=_judge_freeze, beside=["discriminator"])
 def finetune(  # noqa: PLR0913 (settings are declared here and nowhere else)
     images: Sequence[Image],
     model: Network,

@@ -108,7 +108,7 @@ def _judge_sample(settings: Mapping[str, Any], _: Mapping[str, int]) -> Iterator
     yield from judge_amounts(settings, "attribute", "value")
 
 
-@op(version=2, batch=32, fixed=True, check=_judge_edit, names=[("flow",)])
+@op(version=2, batch=32, fixed=True, check=_judge_edit, names=[("flow",)], beside=["features"])
 def edit_flow(
     latent: Latent,
     model: Network,

@@ -48,7 +48,9 @@ def _judge_prior(
         yield "start", f"{way} begins with what the encoder reads: use method: optimize"
 
 
-@op(version=2, batch=1, batch_cuda=8, fixed=True, check=_judge_prior)
+@op(
+    version=2, batch=1, batch_cuda=8, fixed=True, check=_judge_prior, beside=["encoder", "features"]
+)
 def invert(  # noqa: PLR0913 (settings are declared here and nowhere else)
     image: Image,
     model: Network,

@@ -79,7 +79,12 @@ def _judge_learning(
         yield "channels", "exemplars are compared whole: leave it at 0, or choose another method"
 
 
-@op(version=5, one_of=("labels", "scores", "without"), check=_judge_learning)
+@op(
+    version=5,
+    one_of=("labels", "scores", "without"),
+    check=_judge_learning,
+    beside=["features:method"],
+)
 def learn_direction(  # noqa: PLR0913 (settings are declared here and nowhere else)
     codes: Sequence[Latent],
     model: Network,
@@ -269,7 +274,7 @@ def _choose(
     return choose(data, table.labels, folds=folds, seed=seed, measure=measure)
 
 
-@op(version=3)
+@op(version=3, beside=["features"])
 def calibrate_direction(
     direction: Direction,
     model: Network,

@@ -145,7 +145,7 @@ def collage(  # noqa: PLR0913 (settings are declared here and nowhere else)
     )
 
 
-@op(version=2, batch=4, batch_cuda=16, fixed=True, check=judge_parts)
+@op(version=2, batch=4, batch_cuda=16, fixed=True, check=judge_parts, beside=["features"])
 def edit_locally(  # noqa: PLR0913 (settings are declared here and nowhere else)
     target: Latent,
     reference: Latent,

@@ -137,7 +137,7 @@ def load_mask(
     return Mask(feathered(torch.clone(found), feather * min(height, width)))
 
 
-@op(version=2, batch=4, batch_cuda=32, fixed=True, check=judge_parts)
+@op(version=2, batch=4, batch_cuda=32, fixed=True, check=judge_parts, beside=["features"])
 def segment_parts(  # noqa: PLR0913 (settings are declared here and nowhere else)
     model: Network,
     image: Image | None = None,

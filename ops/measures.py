@@ -36,7 +36,7 @@ class Locality:
     ratio: Scalar
 
 
-@op(version=1, batch=8, fixed=True)
+@op(version=1, batch=8, fixed=True, beside=["features"])
 def measure(a: Image, b: Image, model: Network) -> Likeness:
     """Measure how alike two pictures are.
 
@@ -174,7 +174,7 @@ class Smoothness:
     detour: Scalar
 
 
-@op(version=1)
+@op(version=1, beside=["features"])
 def measure_smoothness(images: Sequence[Image], model: Network) -> Smoothness:
     """Measure how smoothly pictures follow one another: frames of a path, an edit, a translation.
 

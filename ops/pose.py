@@ -30,7 +30,7 @@ def _judge(settings: Mapping[str, Any], _sides: Mapping[str, int]) -> Iterator[t
         yield "direction", message
 
 
-@op(version=1, batch=8, fixed=True, check=_judge)
+@op(version=1, batch=8, fixed=True, check=_judge, beside=["features"])
 def align_pose(
     target: Latent,
     reference: Latent,

@@ -27,7 +27,7 @@ class TrainedScorer:
     chance: Scalar
 
 
-@op(version=2, endless=True, one_of=("labels", "without"), names=[("name",)])
+@op(version=2, endless=True, one_of=("labels", "without"), names=[("name",)], beside=["features"])
 def train_scorer(
     images: Sequence[Image],
     model: Network,
@@ -76,7 +76,7 @@ def train_scorer(
     return TrainedScorer(trained, *(Scalar((number,)) for number in told))
 
 
-@op(version=1, batch=8, fixed=True, names=[("scorer",)])
+@op(version=1, batch=8, fixed=True, names=[("scorer",)], beside=["features"])
 def score_with(image: Image, model: Network, scorer: Network) -> Scores:
     """Score pictures with a scorer that `train_scorer` made.
 

@@ -33,7 +33,7 @@ class TunedGenerator:
     size: Scalar
 
 
-@op(version=1, batch=1, batch_cuda=1)
+@op(version=1, batch=1, batch_cuda=1, beside=["features"])
 def tune_generator(  # noqa: PLR0913 (settings are declared here and nowhere else)
     latent: Latent,
     image: Image,
