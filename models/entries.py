@@ -1,7 +1,6 @@
 """Files that a model's library holds, directions and scorers, judged by their headers: no torch."""
 
 import json
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any, Protocol
 
 from models.describe import file_digest
 from models.errors import ModelError
-from models.native import network_kind, read_native
+from models.native import network_kind, read_header, read_native
 
 #: Deviations of an attribute, no more than which one step along a direction can have moved: what
 #: calibration gives for one that the model's pictures never vary in is below this.
@@ -85,14 +84,14 @@ def read_direction_head(path: Path) -> DirectionHead:
     Raises: ModelError if the file is damaged, holds something else, or its card cannot be meant.
     """
     try:
-        header = _header(path)
+        header = read_header(path)[0]
         told: dict[str, Any] = json.loads(header["__metadata__"]["latentloom"])
         if told["type"] == "Direction":
             fields, shape = told["fields"], header["data"]["shape"][1:]
             read_card(fields["card"], path)
             return DirectionHead(str(fields["family"]), str(fields["space"]), tuple(shape))
         error: Exception = ValueError(f"it holds a {told['type']}")
-    except (OSError, struct.error, ValueError, LookupError, TypeError, RecursionError) as caught:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as caught:
         error = caught
     other = path.suffix.lower() != ".safetensors"
     hint = "; other formats come in by `run_workflow.py directions import`" if other else ""
@@ -142,13 +141,3 @@ def attributes_known(path: Path) -> tuple[str, ...]:
     config: Any = read_native(path, kind)[0]
     told = (config.get(place, {}) if place else config).get("attributes", ())
     return tuple(map(str, told))
-
-
-def _header(path: Path) -> dict[str, Any]:
-    """The header of a safetensors file. Raises: much, where it is none."""
-    with path.open("rb") as file:
-        length = struct.unpack("<Q", file.read(8))[0]
-        if length > path.stat().st_size - 8:
-            raise ValueError("truncated, or no safetensors file")
-        header: dict[str, Any] = json.loads(file.read(length))
-    return header

@@ -1,10 +1,10 @@
 """The project's own weight files: safetensors with the configuration in the metadata."""
 
 import json
-import struct
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from models.errors import ModelError
 from models.stored import DTYPES, Storage, StoredTensor, contiguous
@@ -38,12 +38,12 @@ def read_native(path: Path, kind: str) -> tuple[dict[str, object], dict[str, Sto
     Raises: ModelError if the file is damaged or holds something else.
     """
     try:
-        return _read_header(path, kind)
+        return _content(path, kind)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path}: damaged or not a safetensors file ({error})") from error
 
 
@@ -52,13 +52,11 @@ def read_base(path: Path) -> str:
 
     Raises: ModelError if the file is damaged.
     """
+    metadata = _metadata(path)
     try:
-        metadata = _metadata(path)
-        carried = metadata and metadata["kind"] in CARRIED
-        return str(json.loads(metadata["config"])["base"]) if carried else ""
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        carried = metadata.get("kind") in CARRIED
+        return str(_parsed(metadata["config"])["base"]) if carried else ""
+    except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path}: damaged or not a safetensors file ({error})") from error
 
 
@@ -67,42 +65,55 @@ def network_kind(path: Path) -> str:
 
     Raises: ModelError if it cannot be read.
     """
-    try:
-        return str(_metadata(path).get("kind", ""))
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, AttributeError):
-        return ""
+    return str(_metadata(path).get("kind", ""))
 
 
-def _metadata(path: Path) -> dict[str, str]:
-    """The metadata of a safetensors file; none for what begins like no such file."""
+def read_header(path: Path) -> tuple[dict[str, Any], int]:
+    """The header of a safetensors file, and the byte at which its tensors begin.
+
+    Raises: OSError if it cannot be read, ValueError if it is none.
+    """
     with path.open("rb") as file:
         start = file.read(9)
         if start[8:] != b"{":
-            return {}
-        length = struct.unpack("<Q", start[:8])[0]
+            raise ValueError("it does not begin like one")
+        length = int.from_bytes(start[:8], "little")
         if length > path.stat().st_size - 8:
-            return {}
-        found: dict[str, str] = json.loads(start[8:] + file.read(length - 1)).get(
-            "__metadata__", {}
-        )
-    return found
+            raise ValueError(f"truncated: its header should have {length} bytes")
+        return _parsed(start[8:] + file.read(length - 1)), 8 + length
 
 
-def _read_header(path: Path, kind: str) -> tuple[dict[str, object], dict[str, StoredTensor]]:
-    with path.open("rb") as file:
-        length = struct.unpack("<Q", file.read(8))[0]
-        size = path.stat().st_size
-        if length > size - 8:
-            raise ModelError(f"truncated: its header should have {length} bytes")
-        header = json.loads(file.read(length))
+def _metadata(path: Path) -> dict[str, Any]:
+    """The metadata of a safetensors file; none for any other. Raises: ModelError if unreadable."""
+    try:
+        found = read_header(path)[0].get("__metadata__", {})
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _parsed(text: str | bytes) -> dict[str, Any]:
+    """A JSON object. Raises: ValueError if it is none."""
+    try:
+        found = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if isinstance(found, dict):
+        return found
+    raise ValueError("no JSON object where one must be")
+
+
+def _content(path: Path, kind: str) -> tuple[dict[str, object], dict[str, StoredTensor]]:
+    header, start = read_header(path)
     metadata = header.pop("__metadata__", {})
     found = metadata.get("kind")
     if found != kind or "config" not in metadata:
         raise ModelError(f"holds a network of kind {found or 'unknown'}, not {kind}")
-    tensors = {k: _tensor(path, k, v, 8 + length, size) for k, v in header.items()}
-    return json.loads(metadata["config"]), tensors
+    size = path.stat().st_size
+    tensors = {k: _tensor(path, k, v, start, size) for k, v in header.items()}
+    return _parsed(metadata["config"]), tensors
 
 
 def _tensor(
