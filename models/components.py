@@ -18,6 +18,8 @@ from models.errors import ModelError
 from models.stylegan2 import Generator
 
 _BLOCK = 500
+#: Codes whose features are widened at once; a block has so many several times.
+_PART = 50
 #: Numbers of activations that are held at once, 1 GiB of them.
 _MOST = 1 << 28
 #: Components with less than this share of the first one's variance are rounding.
@@ -76,7 +78,8 @@ def leading(items: Tensor, most: int) -> Components:
     hundredth of a degree, which is what float32 can tell.
     Raises: ModelError as `principal`.
     """
-    mean = items.mean(0, dtype=torch.float64)
+    columns = items.split(4096, dim=1)  # torch widens all that it takes the mean of
+    mean = torch.cat([part.mean(0, dtype=torch.float64) for part in columns])
     items -= mean.float()
     return _components(items, mean, "arpack", max(1, min(most, *(n - 1 for n in items.shape))))
 
@@ -164,7 +167,9 @@ def layer_components(
         return torch.cat([one.flatten(1) for one in run]).cpu()
 
     with torch.no_grad():
-        acts = torch.cat([features(w) for w in _blocks(generator, count, seed)])
+        acts = torch.empty(count, width)
+        for part, w in zip(acts.split(_PART), _parts(generator, count, seed), strict=True):
+            part.copy_(features(w))
         found = leading(acts, most)
         del acts
         fresh = number(seed, "regression")
@@ -180,7 +185,7 @@ def _carried_back(
 ) -> CodeComponents:
     """The codes that go with feature components, by regression over fresh codes."""
     codes, coordinates = [], []
-    for w in _blocks(generator, count, seed):
+    for w in _parts(generator, count, seed):
         codes.append(w.double().cpu())
         coordinates.append((features(w).double() - found.mean) @ found.axes.T)
     w = torch.cat(codes)
@@ -204,3 +209,9 @@ def _blocks(generator: Generator, count: int, seed: int) -> Iterator[Tensor]:
             c = F.one_hot(classes, config.c_dim).float()
         with torch.no_grad():
             yield generator.mapping(z, c)
+
+
+def _parts(generator: Generator, count: int, seed: int) -> Iterator[Tensor]:
+    """The codes of blocks, fewer at a time."""
+    for w in _blocks(generator, count, seed):
+        yield from w.split(_PART)
