@@ -78,7 +78,7 @@ def leading(items: Tensor, most: int) -> Components:
     hundredth of a degree, which is what float32 can tell.
     Raises: ModelError as `principal`.
     """
-    columns = items.split(4096, dim=1)  # torch widens all that it takes the mean of
+    columns = torch.split(items, 4096, dim=1)  # torch widens all that it takes the mean of
     mean = torch.cat([part.mean(0, dtype=torch.float64) for part in columns])
     items -= mean.float()
     return _components(items, mean, "arpack", max(1, min(most, *(n - 1 for n in items.shape))))
@@ -168,7 +168,7 @@ def layer_components(
 
     with torch.no_grad():
         acts = torch.empty(count, width)
-        for part, w in zip(acts.split(_PART), _parts(generator, count, seed), strict=True):
+        for part, w in zip(torch.split(acts, _PART), _parts(generator, count, seed), strict=True):
             part.copy_(features(w))
         found = leading(acts, most)
         del acts
@@ -214,4 +214,4 @@ def _blocks(generator: Generator, count: int, seed: int) -> Iterator[Tensor]:
 def _parts(generator: Generator, count: int, seed: int) -> Iterator[Tensor]:
     """The codes of blocks, fewer at a time."""
     for w in _blocks(generator, count, seed):
-        yield from w.split(_PART)
+        yield from torch.split(w, _PART)

@@ -18,6 +18,7 @@ from engine.profiles import ClusterSpec
 def test_workers_share_the_cpus() -> None:
     environment = worker_environment(workers=3, cpus=8)
     assert environment["OMP_NUM_THREADS"] == environment["MKL_NUM_THREADS"] == "2"
+    assert environment["OPENBLAS_NUM_THREADS"] == "2"  # NumPy's and SciPy's
     assert worker_environment(workers=16, cpus=8)["OMP_NUM_THREADS"] == "1"
 
 
