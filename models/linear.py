@@ -8,6 +8,7 @@ region where codes lie.
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -300,18 +301,24 @@ def ridge(z: Tensor, y: Tensor, share: Tensor | None = None) -> Tensor:
     centred = root * (y - (part @ y) / part.sum())
     z = root[:, None] * (z - (part @ z) / part.sum())
     cut = max(2, int(len(z) * 0.8))
-    errors = []
-    values, vectors = torch.linalg.eigh(z[:cut].T @ z[:cut] / cut)
-    target = vectors.T @ (z[:cut].T @ centred[:cut]) / cut
-    level = values.mean()
-    for penalty in _PENALTIES:
-        weight = vectors @ (target / (values.clamp(min=0) + penalty * level))
-        errors.append(float((z[cut:] @ weight - centred[cut:]).square().mean()))
-    best = _PENALTIES[errors.index(min(errors))]
-    gram = z.T @ z / len(z)
-    eye = torch.eye(len(gram), dtype=z.dtype)
-    solved = torch.linalg.solve(gram + best * gram.diagonal().mean() * eye, z.T @ centred / len(z))
-    return cast(Tensor, solved)
+    solve = _shrunk(z[:cut], centred[:cut])
+    errors = [float((z[cut:] @ solve(p) - centred[cut:]).square().mean()) for p in _PENALTIES]
+    return _shrunk(z, centred)(_PENALTIES[errors.index(min(errors))])
+
+
+def _shrunk(z: Tensor, y: Tensor) -> Callable[[float], Tensor]:
+    """The weights [D] of least squares under a penalty, in shares of the mean variance of z [N, D].
+
+    They are found in the space of items or of numbers, whichever is smaller.
+    """
+    level = z.square().mean()
+    if len(z) < z.shape[1]:
+        values, vectors = torch.linalg.eigh(z @ z.T / len(z))
+        target, back = vectors.T @ y / len(z), z.T @ vectors
+    else:
+        values, vectors = torch.linalg.eigh(z.T @ z / len(z))
+        target, back = vectors.T @ (z.T @ y) / len(z), vectors
+    return lambda penalty: back @ (target / (values.clamp(min=0) + penalty * level))
 
 
 def separate(
@@ -331,6 +338,9 @@ def separate(
 
     if not bool(torch.isfinite(z).all()):
         raise ModelError("some codes are not finite: leave those items out")
+    if len(z) < z.shape[1]:  # the normal lies in the span of the items
+        axes, places = torch.linalg.qr(z.T)
+        return cast(Tensor, axes @ separate(places.T, signs, plane, penalty, share))
     up = (signs > 0).to(z.dtype)
     down = 1 - up
     if share is not None:

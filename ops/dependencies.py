@@ -170,7 +170,7 @@ def measure_path_length(
     return Scalar((round(trimmed_mean(torch.cat(lengths), trim), 4),))
 
 
-@op(version=2)
+@op(version=3)
 def measure_separability(
     codes: Sequence[Latent],
     scores: Sequence[Scores],

@@ -80,7 +80,7 @@ def _judge_learning(
 
 
 @op(
-    version=5,
+    version=6,
     one_of=("labels", "scores", "without"),
     check=_judge_learning,
     beside=["features:method"],

@@ -47,7 +47,7 @@ def _judge(settings: Mapping[str, Any], _: Mapping[str, int]) -> Iterator[tuple[
     yield from judge_amounts(settings, "attribute", "bound")
 
 
-@op(version=1, endless=True, check=_judge)
+@op(version=2, endless=True, check=_judge)
 def learn_sampler(  # noqa: PLR0913 (settings are declared here and nowhere else)
     codes: Sequence[Latent],
     scores: Sequence[Scores],

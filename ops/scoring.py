@@ -27,7 +27,7 @@ class TrainedScorer:
     chance: Scalar
 
 
-@op(version=2, endless=True, one_of=("labels", "without"), names=[("name",)], beside=["features"])
+@op(version=3, endless=True, one_of=("labels", "without"), names=[("name",)], beside=["features"])
 def train_scorer(
     images: Sequence[Image],
     model: Network,

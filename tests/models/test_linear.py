@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from models.errors import ModelError
-from models.linear import Method, Plane, compare_pairs, fit_readout, separate, sign_test
+from models.linear import (
+    Method,
+    Plane,
+    compare_pairs,
+    fit_readout,
+    ridge,
+    separate,
+    sign_test,
+)
 
 METHODS: tuple[Method, ...] = (
     "regression",
@@ -209,6 +217,19 @@ def test_sign_test_is_the_binomial_tail() -> None:
     assert fit_readout(codes, labels, "ridge").chance < 1e-9
     shuffled = labels[torch.randperm(400, generator=torch.Generator().manual_seed(3))]
     assert fit_readout(codes, shuffled, "ridge").chance > 0.01
+
+
+@pytest.mark.parametrize(("items", "width"), [(300, 6), (20, 400)])
+def test_a_penalty_holds_the_weights_of_least_squares(items: int, width: int) -> None:
+    """Where the sum of squares and the penalty are least, the slope of the one is the other's."""
+    codes, labels, _ = planted(items, width)
+    z, y = (tensor.double() - tensor.double().mean(0) for tensor in (codes, labels))
+    weight = ridge(z, y)
+    slope = z.T @ (y - z @ weight) / items
+    strength = float(slope @ weight / (weight @ weight))
+    torch.testing.assert_close(slope, strength * weight)
+    share = strength / float(z.square().mean())
+    assert min(abs(share / tried - 1) for tried in (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)) < 1e-6
 
 
 PLANES: tuple[Plane, ...] = ("logistic", "svm")
