@@ -72,7 +72,8 @@ def recalibrated(
 
     The card tells what strength 1 does in deviations: `moves`, the change of every attribute;
     `effect`, that of the one it was made for; `leak`, the mean of all others without their signs.
-    Raises: ModelError if `net` does not read the attribute, or pictures hardly follow.
+    Raises: ModelError if `net` does not read the attribute, readings are not finite, or pictures
+    hardly follow.
     """
     if attribute not in net.attributes:
         near = difflib.get_close_matches(attribute, net.attributes, 1)
@@ -81,6 +82,10 @@ def recalibrated(
         raise ModelError(f"there is no attribute '{attribute}'{guess} (there are {known})")
     column = net.attributes.index(attribute)
     sigma, effect = calibrate(generator, net, direction, column, count, seed)
+    if broken := [net.attributes[k] for k in (~effect.isfinite()).nonzero().flatten().tolist()]:
+        raise ModelError(
+            f"readings of {', '.join(broken)} are not all numbers: mend what reads them"
+        )
     moved = float(effect[column])
     if moved < _LEAST_EFFECT:
         raise ModelError(

@@ -118,6 +118,13 @@ def _check_varying(x: Tensor, y: Tensor) -> None:
     """Raise ModelError unless there are items enough, and labels and codes that differ."""
     if len(x) < _FEWEST:
         raise ModelError(f"{len(x)} items: at least {_FEWEST} are needed")
+    check_labels(y)
+    if float(x.std(0).max()) < _STILL:
+        raise ModelError(f"all {len(x)} codes are the same: nothing in them goes with the labels")
+
+
+def check_labels(y: Tensor) -> None:
+    """Raise ModelError unless labels [N], two at least, are finite and differ."""
     if broken := int((~torch.isfinite(y)).sum()):
         raise ModelError(f"{broken} of {len(y)} labels are not finite: leave those items out")
     spread = float(y.std())
@@ -125,8 +132,6 @@ def _check_varying(x: Tensor, y: Tensor) -> None:
         raise ModelError(f"all {len(y)} labels are {float(y[0]):g}: they must vary")
     if not math.isfinite(spread):
         raise ModelError(f"labels reach {float(y.abs().max()):.3g}, too far to measure: scale them")
-    if float(x.std(0).max()) < _STILL:
-        raise ModelError(f"all {len(x)} codes are the same: nothing in them goes with the labels")
 
 
 def calibrated(weight: Tensor, x: Tensor, y: Tensor, cut: int) -> Readout:

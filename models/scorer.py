@@ -4,6 +4,7 @@ Its eyes are the feature network beside a generator: of every stage of it, how s
 is on average over the picture and how much it varies.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,6 +151,10 @@ def unpack(packed: bytes) -> Scorer:
     config, tensors = carried.unpack(packed, KIND)
     fields = {name: value for name, value in config.items() if name != "base"}
     try:
-        return Scorer(**fields, weight=tensors["weight"])
+        scorer = Scorer(**fields, weight=tensors["weight"])
+        sound = math.isfinite(scorer.bias) and bool(torch.isfinite(scorer.weight).all())
     except (KeyError, TypeError) as error:
         raise ModelError(f"a scorer is damaged ({error})") from error
+    if not sound:
+        raise ModelError(f"scorer '{scorer.name}' has weights that are not finite: train it again")
+    return scorer

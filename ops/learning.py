@@ -133,7 +133,7 @@ def learn_direction(  # noqa: PLR0913 (settings are declared here and nowhere el
     (channels); own (calibration, exemplars).
     """
     from models.codes import draw
-    from models.linear import fit_readout
+    from models.linear import check_labels, fit_readout
 
     check_family(codes[0], model)
     if channels and codes[0].space != "style":
@@ -149,6 +149,8 @@ def learn_direction(  # noqa: PLR0913 (settings are declared here and nowhere el
     shuffled = table.labels[draw(seed, len(table.labels)).argsort()]
     with checked(f"attribute '{attribute}'"):
         if method == "exemplars":
+            if len(table.labels) > 1:
+                check_labels(table.labels)
             table = table.examples(quantile)
             data = table.codes.flatten(1)
             shuffled = table.labels[draw(seed, len(table.labels)).argsort()]
@@ -386,7 +388,9 @@ def _complete(labels: Sequence[object]) -> None:
         raise OpError(
             f"labels must be numbers or truth values: item {odd[0]} is {texts[odd[0]]!r}{why}"
         )
-    missing = [i for i, x in enumerate(labels) if not isinstance(x, int | float) or x != x]  # noqa: PLR0124 (NaN)
+    missing = [
+        i for i, x in enumerate(labels) if not (isinstance(x, int | float) and math.isfinite(x))
+    ]
     if missing:
         shown = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
         raise OpError(

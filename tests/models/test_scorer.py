@@ -1,5 +1,8 @@
 """Scorers fitted to what is known of pictures."""
 
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -54,5 +57,8 @@ def test_packed_scorer_is_the_same_and_nothing_else_is_one(seen: torch.Tensor) -
     for damaged in (b"", b"nonsense" * 9, pack(scorer, "base")[:-9]):
         with pytest.raises(ModelError, match="a scorer is damaged"):
             unpack(damaged)
+    for broken in (replace(scorer, weight=scorer.weight / 0), replace(scorer, bias=math.nan)):
+        with pytest.raises(ModelError, match="'noise' has weights that are not finite: train it"):
+            unpack(pack(broken, "base"))
     with pytest.raises(ModelError, match="'noise' reads 80 features, not 7"):
         scorer.score(seen[:, :7])

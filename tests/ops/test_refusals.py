@@ -46,18 +46,20 @@ def numbers(*values: object) -> list[Scalar]:
         ([1.0] * COUNT, "attribute 'smile': all 120 labels are 1: they must vary"),
         ([None, *[1.0] * (COUNT - 1)], r"1 of 120 labels are missing .*leave those items out"),
         ([float("nan"), *[1.0] * (COUNT - 1)], "1 of 120 labels are missing or not a number"),
+        ([float("inf"), *[1.0] * (COUNT - 1)], r"1 of 120 labels are missing .*\(items 0\)"),
         ([1.0, 0.0], "2 labels for 120 codes: gather both over the same axis"),
         (["yes"] * COUNT, "must be numbers or truth values: item 0 is 'yes'$"),
         (["1", "nan", *["2"] * (COUNT - 2)], "item 1 is 'nan'; one such cell makes texts of a"),
         ([1e300, *[-1e300] * (COUNT - 1)], r"labels reach 1e\+300, too far to measure"),
     ],
-    ids=["constant", "missing", "nan", "fewer", "texts", "a text", "huge"],
+    ids=["constant", "missing", "nan", "infinite", "fewer", "texts", "a text", "huge"],
 )
 def test_labels_that_say_nothing(
     labels: list[object], message: str, codes: list[Latent], model: Network
 ) -> None:
-    with pytest.raises(OpError, match=message):
-        learn_direction(codes, model, labels=numbers(*labels), attribute="smile")
+    for method in ("regression", "exemplars"):
+        with pytest.raises(OpError, match=message):
+            learn_direction(codes, model, labels=numbers(*labels), attribute="smile", method=method)
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])

@@ -1,5 +1,6 @@
 """Scorers of one's own, as ops."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +11,13 @@ from engine.errors import OpError, SpecError
 from engine.graph import load_graph
 from engine.values import Image, Latent, Network, Scalar, split
 from models import describe, fetch
+from models.calibration import recalibrated
+from models.directions import StoredDirection
 from models.errors import ModelError
-from models.scorer import pack, unpack
+from models.scorer import Panel, Scorer, look, pack, unpack
 from ops.codes import sample_codes
 from ops.directions import score_attributes
+from ops.given import reader_of
 from ops.learning import calibrate_direction, learn_direction
 from ops.scoring import score_with, train_scorer
 from ops.synthesis import synthesize
@@ -127,6 +131,16 @@ def test_a_direction_is_learned_and_measured_with_a_scorer_of_ones_own(
     assert reading(1) - reading(-1) > scores.data[:, 2].std()
     with pytest.raises(OpError, match=r"no attribute 'light' \(there are smile, age\)"):
         calibrate_direction(learned, companions)
+
+
+def test_a_unit_is_not_measured_with_readings_that_are_no_numbers(companions: Network) -> None:
+    net = reader_of(companions)
+    width = look(net, PICTURES[:1]).shape[1]
+    broken = Scorer("light", "eyes", True, torch.full((width,), math.nan).double(), 0.0)
+    step = StoredDirection(torch.eye(16)[0], 1.0, 0.0, "smile", "w", companions.family)
+    for attribute in ("smile", "light"):
+        with pytest.raises(ModelError, match="readings of light are not all numbers"):
+            recalibrated(fetch(companions), Panel(net, (broken,)), step, attribute, 8)
 
 
 def test_scorers_that_do_not_go_with_a_model(companions: Network, tmp_path: Path) -> None:
