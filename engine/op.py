@@ -154,6 +154,7 @@ class OpOptions:
     one_of: tuple[str, ...] = ()
     names: tuple[tuple[str, ...], ...] = ()
     beside: tuple[str, ...] = ()
+    carried: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +209,7 @@ def op(  # noqa: PLR0913 (what can be said of an op is said here)
     one_of: Sequence[str] = (),
     names: Sequence[Sequence[str]] = (),
     beside: Sequence[str] = (),
+    carried: Sequence[str] = (),
 ) -> Callable[[F], F]:
     """Mark a function as an op.
 
@@ -227,6 +229,7 @@ def op(  # noqa: PLR0913 (what can be said of an op is said here)
       wires, model slots and settings (by what they say) of which all are known and any has names.
     beside: networks beside a model's file that it reads, such as "features"; with "features:limit"
       only where a step sets `limit`. They are part of the key.
+    carried: model slots that no plain generator fills, only what a step learned, or its file.
     Raises: TypeError without a version, as by a bare `@op`.
     """
     if bare is not None or version < 1:
@@ -249,6 +252,7 @@ def op(  # noqa: PLR0913 (what can be said of an op is said here)
             single,
             known,
             tuple(beside),
+            tuple(carried),
         )
         function.__op__ = options  # type: ignore[attr-defined]
         return function

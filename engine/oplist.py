@@ -201,7 +201,10 @@ def _op_markdown(spec: OpSpec) -> Iterator[str]:
     for wire in spec.wires:
         yield _row("in", wire.name, wire_text(wire), "")
     for name in spec.models:
-        yield _row("model", name, "a generator", "the latent's, or the only one")
+        if name in spec.options.carried:
+            yield _row("model", name, "a step that makes one, or its file", "required")
+        else:
+            yield _row("model", name, "a generator", "the latent's, or the only one")
     for setting in settings_of(spec):
         yield _row("with", setting.name, setting_text(setting), default_text(setting))
     for port in spec.ports:

@@ -90,6 +90,18 @@ def fill(
             found[slot] = resolve(scope, name, place)
         else:
             found[slot] = inherited or default(scope, (*step.path, "op"))
+    for slot in op.options.carried:
+        ref = found[slot]
+        if ref is not None and ref.info is not None and not ref.info.delta:
+            given = slot in step.models or "" in step.models
+            place = (*step.path, *(("models", slot) if slot in step.models else ("op",)))
+            told = f"'{ref.name}' is a generator" if given else "none is given"
+            remedy = (
+                f"write `models: {{{slot}: STEP}}`, or a model of the file that such a step wrote"
+            )
+            message = f"{op.name} needs what a step learned as its {slot}, and {told}: {remedy}"
+            scope.problems.add(place, message)
+            found[slot] = None
     sure = {slot: ref for slot, ref in found.items() if ref is not None}
     return sure, len(sure) == len(found)
 

@@ -85,12 +85,14 @@ def read_direction_head(path: Path) -> DirectionHead:
     """
     try:
         header = read_header(path)[0]
-        told: dict[str, Any] = json.loads(header["__metadata__"]["latentloom"])
-        if told["type"] == "Direction":
+        metadata = header["__metadata__"]
+        network = f"network of kind {metadata['kind']}" if "kind" in metadata else ""
+        told: dict[str, Any] = {} if network else json.loads(metadata["latentloom"])
+        if told.get("type") == "Direction":
             fields, shape = told["fields"], header["data"]["shape"][1:]
             read_card(fields["card"], path)
             return DirectionHead(str(fields["family"]), str(fields["space"]), tuple(shape))
-        error: Exception = ValueError(f"it holds a {told['type']}")
+        error: Exception = ValueError(f"it holds a {network or told['type']}")
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as caught:
         error = caught
     other = path.suffix.lower() != ".safetensors"

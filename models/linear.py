@@ -190,7 +190,7 @@ def _cells(others: Tensor) -> Tensor:
     for column in others.T:
         inner = torch.linspace(0, 1, count + 1, dtype=column.dtype)[1:-1]
         bounds = column.mean()[None] if len(_kinds(column)) == 2 else column.quantile(inner)
-        parts.append(torch.bucketize(column, bounds))
+        parts.append(torch.bucketize(column.contiguous(), bounds))
     return cast(Tensor, torch.unique(torch.stack(parts, 1), dim=0, return_inverse=True)[1])
 
 

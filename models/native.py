@@ -110,7 +110,13 @@ def _content(path: Path, kind: str) -> tuple[dict[str, object], dict[str, Stored
     metadata = header.pop("__metadata__", {})
     found = metadata.get("kind")
     if found != kind or "config" not in metadata:
-        raise ModelError(f"holds a network of kind {found or 'unknown'}, not {kind}")
+        value = _parsed(metadata.get("latentloom", "{}")).get("type")
+        held = (
+            f"a value of type {value}, no"
+            if value
+            else f"a network of kind {found or 'unknown'}, not"
+        )
+        raise ModelError(f"holds {held} {kind}")
     size = path.stat().st_size
     tensors = {k: _tensor(path, k, v, start, size) for k, v in header.items()}
     return _parsed(metadata["config"]), tensors

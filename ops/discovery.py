@@ -1,8 +1,9 @@
 """Directions without labels: those of a frozen generator that a recogniser can name."""
 
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from engine.errors import OpError
 from engine.op import Range, op
@@ -31,11 +32,19 @@ class PickedDirection:
     accuracy: Scalar
 
 
-@op(version=1, endless=True)
+def _judge(settings: Mapping[str, Any], sides: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """What is wrong with the size of the pictures that the recogniser sees."""
+    grown = [1 << bits for bits in range(2, sides["model"].bit_length())]
+    if settings["px"] not in grown:
+        told = ", ".join(map(str, grown))
+        yield "px", f"{settings['px']}: this generator's pictures grow through {told} px"
+
+
+@op(version=1, endless=True, check=_judge)
 def discover_directions(
     model: Network,
     *,
-    count: Annotated[int, Range(2, 512)] = 8,
+    count: Annotated[int, Range(2, 64)] = 8,
     steps: Annotated[int, Range(0, 1_000_000)] = 150,
     batch: Annotated[int, Range(2, 1024)] = 16,
     px: Annotated[int, Range(4)] = 16,
@@ -68,7 +77,7 @@ def discover_directions(
     )
 
 
-@op(version=2)
+@op(version=2, carried=["discovered"])
 def pick_direction(
     model: Network, discovered: Network, *, number: Annotated[int, Range(0)] = 0
 ) -> PickedDirection:

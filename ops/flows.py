@@ -108,7 +108,15 @@ def _judge_sample(settings: Mapping[str, Any], _: Mapping[str, int]) -> Iterator
     yield from judge_amounts(settings, "attribute", "value")
 
 
-@op(version=2, batch=32, fixed=True, check=_judge_edit, names=[("flow",)], beside=["features"])
+@op(
+    version=2,
+    batch=32,
+    fixed=True,
+    check=_judge_edit,
+    names=[("flow",)],
+    beside=["features"],
+    carried=["flow"],
+)
 def edit_flow(
     latent: Latent,
     model: Network,
@@ -162,7 +170,7 @@ def edit_flow(
     return FlowEdit(Latent(done, "w_plus", latent.family), told)
 
 
-@op(version=1, batch=32, fixed=True, check=_judge_sample, names=[("flow",)])
+@op(version=1, batch=32, fixed=True, check=_judge_sample, names=[("flow",)], carried=["flow"])
 def sample_flow(
     index: Scalar,
     model: Network,

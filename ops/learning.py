@@ -64,9 +64,8 @@ class _Table:
 
     def columns(self, wanted: Sequence[str], setting: str, target: str = "") -> "Tensor | None":
         """Some of the scores, [N, k], or None. Raises: OpError for a name that is not there."""
-        for name in wanted:
-            if name == target:
-                raise OpError(f"{setting}: '{name}' is the attribute that is learned: leave it out")
+        if target and target in wanted:
+            raise OpError(f"{setting}: '{target}' is the attribute that is learned: leave it out")
         places = [column_of(self.names, name, setting) for name in wanted]
         return None if self.scores is None or not places else self.scores[:, places]
 
@@ -77,6 +76,11 @@ def _judge_learning(
     """What is wrong with settings that do not go together."""
     if settings["channels"] and settings["method"] == "exemplars":
         yield "channels", "exemplars are compared whole: leave it at 0, or choose another method"
+    target = settings["attribute"]
+    if not target.strip():
+        yield "attribute", "no attribute is given"
+    for name in [name for name in ("hold", "balance") if target in (settings[name] or [])]:
+        yield name, f"'{target}' is the attribute that is learned: leave it out"
 
 
 @op(
@@ -115,9 +119,9 @@ def learn_direction(  # noqa: PLR0913 (settings are declared here and nowhere el
     that tells the label best, which pictures may follow less. "exemplars" is for a few dozen
     examples (with many-valued labels, the lowest and highest `quantile`): all classifying methods
     are cross-validated, and of those that do equally well the one is taken whose edits change other
-    attributes least in pictures. `balance` names scores: codes
-    are weighed so that each of them says nothing about the label. Of codes `style` a direction may
-    use only so many `channels`, those that go with the label best (0: all).
+    attributes least in pictures. `balance` names scores: codes are weighed so that each of them
+    says nothing about the label. Of codes `style` a direction may use only so many `channels`,
+    those that go with the label best (0: all).
 
     `accuracy` is the share of held-out codes read on the right side of the median; `control` the
     same after shuffling the labels, which must be near 0.5. The direction's card says how it was
@@ -140,10 +144,8 @@ def learn_direction(  # noqa: PLR0913 (settings are declared here and nowhere el
         raise OpError(f"channels: codes {codes[0].space} have none; `to_style` makes codes style")
     table = _table([*codes], [*(without or ())], labels, scores, attribute)
     others = [name for name in table.names if name != attribute] if hold is None else hold
-    held, by = (
-        table.columns(others, "hold", attribute),
-        table.columns(balance, "balance", attribute),
-    )
+    held = table.columns(others, "hold", attribute)
+    by = table.columns(balance, "balance", attribute)
     data = table.codes.flatten(1)
     choice: Choice | None = None
     shuffled = table.labels[draw(seed, len(table.labels)).argsort()]
@@ -353,8 +355,7 @@ def _table(
         raise OpError("the codes belong to different generators or spaces")
     data = torch.cat([code.data for code in every])
     if without:
-        kinds = [1.0] * len(codes) + [0.0] * len(without)
-        return _Table(data, torch.tensor(kinds, dtype=torch.float64))
+        return _Table(data, torch.tensor([1.0] * len(codes) + [0.0] * len(without)).double())
     given: Sequence[Scalar] | Sequence[Scores] = labels or scores or ()
     if len(given) != len(codes):
         what = "labels" if labels is not None else "scores"

@@ -109,7 +109,7 @@ def learn_sampler(  # noqa: PLR0913 (settings are declared here and nowhere else
     return LearnedSampler(carrying(model, packed), *(Scalar((card[name],)) for name in names))
 
 
-@op(version=1, batch=32, fixed=True)
+@op(version=1, batch=32, fixed=True, carried=["sampler"])
 def sample_category(
     index: Scalar,
     model: Network,

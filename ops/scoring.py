@@ -1,10 +1,10 @@
 """Scorers of one's own, from labelled pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from engine.errors import OpError
+from engine.errors import OpError, suggestion
 from engine.op import Range, op
 from engine.values import Image, Network, Scalar, Scores
 from ops.given import base_of, carrying, checked, features_file, reader_of
@@ -27,7 +27,22 @@ class TrainedScorer:
     chance: Scalar
 
 
-@op(version=3, endless=True, one_of=("labels", "without"), names=[("name",)], beside=["features"])
+def _judge_name(
+    settings: Mapping[str, Any], _sides: Mapping[str, int]
+) -> Iterator[tuple[str, str]]:
+    """What is wrong with the name that a scorer is to have."""
+    if not settings["name"].strip():
+        yield "name", "no name is given: it is what other steps call the score"
+
+
+@op(
+    version=3,
+    endless=True,
+    check=_judge_name,
+    one_of=("labels", "without"),
+    names=[("name",)],
+    beside=["features"],
+)
 def train_scorer(
     images: Sequence[Image],
     model: Network,
@@ -76,7 +91,14 @@ def train_scorer(
     return TrainedScorer(trained, *(Scalar((number,)) for number in told))
 
 
-@op(version=1, batch=8, fixed=True, names=[("scorer",)], beside=["features"])
+@op(
+    version=1,
+    batch=8,
+    fixed=True,
+    names=[("scorer",)],
+    beside=["features"],
+    carried=["scorer"],
+)
 def score_with(image: Image, model: Network, scorer: Network) -> Scores:
     """Score pictures with a scorer that `train_scorer` made.
 
@@ -112,5 +134,6 @@ def _values(labels: Sequence[object], images: int, positive: str) -> "Tensor":
         raise OpError(f"{missing} of {len(labels)} labels are missing: leave those out with `when`")
     texts = sorted({label for label in labels if isinstance(label, str)})
     if texts and positive not in texts:
-        raise OpError(f"positive '{positive}': must be one of the labels ({', '.join(texts)})")
+        near, there = suggestion(positive, texts), ", ".join(texts)
+        raise OpError(f"positive '{positive}': must be one of the labels ({there}){near}")
     return torch.tensor([float(x == positive) if texts else float(x) for x in labels])  # type: ignore[arg-type]

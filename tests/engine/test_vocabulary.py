@@ -8,6 +8,7 @@ from engine.errors import SpecError
 from run_workflow import plan
 
 WORKFLOW = """version: 1
+models: {{g: portraits-128}}
 sources: {{c: {{samples: {{count: 8, seed: 1}}}}}}
 steps:
   p: {{op: synthesize, in: {{latent: c}}}}
@@ -55,7 +56,7 @@ def learn(scores: str, settings: str, more: str = "") -> str:
         (learn("s", "attribute: smile, balance: [age, jawe]"), "'jawe', did you mean 'jaw'"),
         (
             learn("s", "attribute: '${matrix.a}'", ", matrix: {a: [age, bear]}"),
-            ":19:126: there is no attribute 'bear', did you mean 'beard'",
+            ":20:126: there is no attribute 'bear', did you mean 'beard'",
         ),
         (learn("rated", "attribute: taste"), ""),
         (learn("rated", "attribute: smile"), "'smile' (there are taste)"),
@@ -107,3 +108,48 @@ def test_a_flow_knows_what_it_is_fitted_to(
     ):
         told = complaint(tmp_path, step, knows)
         assert message in told if message else not told
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (learn("s", "attribute: ' '"), "no attribute is given"),
+        (learn("s", "attribute: age, hold: [jaw, age]"), "'age' is the attribute that is learned"),
+        (learn("s", "attribute: age, balance: [age]"), "'age' is the attribute that is learned"),
+        (
+            "{op: train_scorer, in: {images: p, labels: c.index}, gather: {over: c},"
+            " with: {name: ''}}",
+            "no name is given",
+        ),
+        ("{op: discover_directions, with: {px: 24}}", "grow through 4, 8, 16, 32, 64, 128 px"),
+        ("{op: discover_directions, with: {px: 256}}", "grow through 4, 8, 16, 32, 64, 128 px"),
+        ("{op: discover_directions, with: {px: 64}}", ""),
+        ("{op: discover_directions, with: {count: 65}}", "from 2 to 64, not 65"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_told(step: str, message: str, tmp_path: Path) -> None:
+    told = complaint(tmp_path, step)
+    assert message in told if message else not told
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (
+            "{op: edit_flow, in: {latent: c}, with: {attribute: age}}",
+            "needs what a step learned as its flow, and none is",
+        ),
+        ("{op: sample_flow, in: {index: c.index}}", "write `models: {flow: STEP}`"),
+        ("{op: score_with, in: {image: p}}", "as its scorer, and none is given"),
+        ("{op: sample_category, in: {index: c.index}}", "as its sampler, and none is given"),
+        ("{op: pick_direction}", "as its discovered, and none is given"),
+        (
+            "{op: score_with, in: {image: p}, models: {scorer: g}}",
+            "as its scorer, and 'g' is a generator",
+        ),
+        ("{op: score_with, in: {image: p}, models: {scorer: own}}", ""),
+    ],
+)
+def test_what_a_step_learned_is_not_left_out(step: str, message: str, tmp_path: Path) -> None:
+    told = complaint(tmp_path, step)
+    assert message in told if message else not told

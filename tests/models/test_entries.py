@@ -75,3 +75,13 @@ def test_a_scorer_goes_with_the_eyes_it_was_trained_with(tmp_path: Path) -> None
     (tmp_path / "features.safetensors").write_bytes(b"other eyes")
     with pytest.raises(ModelError, match=r"trained with another feature network than .* 'tiny'"):
         check_scorer(path, owner)
+
+
+def test_a_file_of_another_kind_says_what_it_holds(tmp_path: Path) -> None:
+    scorer, direction = tmp_path / "s.safetensors", tmp_path / "d.safetensors"
+    scorer.write_bytes(pack("scorer", "base", {"name": "x"}, {"a": torch.zeros(1)}))
+    save_direction(PLAIN, direction)
+    with pytest.raises(ModelError, match="not a direction file: it holds a network of kind scorer"):
+        check_direction(scorer, OWNER)
+    with pytest.raises(ModelError, match="holds a value of type Direction, no scorer"):
+        check_scorer(direction, OWNER)

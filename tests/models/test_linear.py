@@ -202,6 +202,14 @@ def test_balancing_takes_a_correlated_attribute_out(method: Method, left: float)
     assert float(fair) < left * float(plain)
 
 
+def test_balancing_by_several_takes_each_of_them_out() -> None:
+    codes = torch.randn(4000, 8, generator=torch.Generator().manual_seed(5)).double()
+    labels = codes[:, 0] + 0.5 * codes[:, 1] + 0.5 * codes[:, 2]
+    plain = fit_readout(codes, labels, "mean_difference").direction[1:3]
+    fair = fit_readout(codes, labels, "mean_difference", balance=codes[:, 1:3]).direction[1:3]
+    assert bool((fair < 0.75 * plain).all())
+
+
 def test_balancing_what_always_goes_together_is_refused() -> None:
     codes, labels = correlated()
     worn = (labels > 0).double()

@@ -54,7 +54,7 @@ def test_what_cannot_be_learned_is_told(companions: Network, model: Network) -> 
         ((IMAGES, companions), "either `labels` or `without`"),
         ((IMAGES, companions, labels[1:]), "39 labels for 40 pictures"),
         ((IMAGES, companions, [Scalar((None,)), *labels[1:]]), "1 of 40 labels are missing"),
-        ((IMAGES, companions, texts), r"positive '': must be one of the labels \(a, b\)"),
+        ((IMAGES, companions, texts), r"positive '': must be one of the labels \(a, b\)$"),
         (
             (IMAGES, companions, [Scalar((1,))] * 40),
             "scorer 'x': all 40 labels are 1: they must vary",
@@ -63,6 +63,8 @@ def test_what_cannot_be_learned_is_told(companions: Network, model: Network) -> 
     ):
         with pytest.raises(OpError, match=message):
             train_scorer(*given, name="x")  # type: ignore[arg-type]
+    with pytest.raises(OpError, match=r"must be one of the labels \(a, b\), did you mean 'a'\?"):
+        train_scorer(IMAGES, companions, texts, name="x", positive="aa")
 
 
 def test_a_scorer_needs_its_own_eyes(companions: Network) -> None:
