@@ -150,7 +150,7 @@ def test_an_asset_is_found_beside_its_model(tmp_path: Path) -> None:
 
     library = tmp_path / "model" / "directions"
     library.mkdir(parents=True)
-    made = StoredDirection(torch.eye(4)[0], 1.0, 0.0, "smile", "w", "d")
+    made = StoredDirection(torch.eye(64)[0], 1.0, 0.0, "smile", "w", "d")
     save_direction(made, library / "smile.safetensors")
     save_direction(made, tmp_path / "own.safetensors")
     weights = str(tmp_path / "model" / "generator.safetensors")

@@ -31,8 +31,14 @@ def test_names_and_places_are_one_to_one(tiny: Generator) -> None:
 
 
 def test_a_generator_of_1024_px_has_the_9088_channels_of_the_paper() -> None:
-    config = GeneratorConfig(1024, standard_channels(1024))
-    assert sum(config.style_widths) == 9088
+    with torch.device("meta"):
+        generator = Generator(GeneratorConfig(1024, standard_channels(1024)))
+    names = [channel_name(generator, place) for place in range(9088)]
+    assert generator.layers[-1].style.stop == sum(generator.config.style_widths) == 9088
+    assert len(set(names)) == 9088
+    assert [channel_index(generator, name) for name in names] == list(range(9088))
+    assert sum(name.split(":")[0].endswith("rgb") for name in names) == 3040
+    assert (names[0], names[512], names[-1]) == ("4.conv1:0", "4.rgb:0", "1024.rgb:31")
 
 
 @pytest.mark.parametrize(

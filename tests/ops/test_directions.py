@@ -200,6 +200,40 @@ def test_a_direction_that_ships_moves_its_score_both_ways(name: str) -> None:
     assert float((told.diff(dim=1) >= 0).double().mean()) >= 0.9
 
 
+@pytest.mark.parametrize(("name", "other"), [("smile", "lip_colour"), ("yaw", "nose")])
+def test_two_deviations_bring_codes_across_and_a_condition_stays(name: str, other: str) -> None:
+    info = describe("portraits-128")
+    people = Network("people", info.path, info.digest, info.digest, info.resolution, info.num_rows)
+    folder = Path(info.path).parent / "directions"
+    codes = sample_codes(Scalar(tuple(range(60))), people, seed=37)
+
+    def read(latent: Latent) -> torch.Tensor:
+        scores = score_attributes(synthesize(latent, people), people)
+        return scores.data[:, [scores.names.index(one) for one in (name, other)]]
+
+    before = read(codes)
+    lowest, highest = before.quantile(torch.tensor([0.02, 0.98]), dim=0)
+    middle = (lowest + highest)[0] / 2
+    for kept in ([], [str(folder / f"{other}.safetensors")]):
+        up, down = (
+            read(
+                edit(
+                    codes,
+                    people,
+                    direction=str(folder / f"{name}.safetensors"),
+                    strength=strength,
+                    condition=kept,
+                ).latent
+            )
+            for strength in (2.0, -2.0)
+        )
+        low = before[:, 0] < middle
+        across = torch.cat([up[low, 0] > middle, down[~low, 0] < middle])
+        assert float(across.double().mean()) >= 0.95
+        moved = ((up - down).mean(0) / before.std(0)).abs()
+        assert not kept or float(moved[1]) < 0.2 * float(moved[0])
+
+
 EDITED = """version: 1
 sources: {{code: {{samples: {{count: 2, seed: 1}}}}}}
 steps:
