@@ -30,7 +30,7 @@ SMALL = {
     "finetune_category": ("codes=60", "pictures=8", "steps=1", "faces=1"),
     "discover_directions": ("count=2", "steps=1", "faces=1", "numbers=[0]", "strengths=[1]"),
     "disentanglement": ("count=32", "codes=4", "directions=[smile]", "strengths=[2]"),
-    "flow_edits": ("count=640", "faces=1", "steps=5", "strengths=[1]"),
+    "flow_edits": ("count=640", "attributes=[smile, yaw]", "faces=1", "steps=5", "strengths=[1]"),
     "film": ("count=2", "times=[0, 0.5]"),
     "ganspace": ("components=[0]", "strengths=[2]", "at_layer=20"),
     "image2stylegan": ("steps=2", "places=[0.5]", "crossovers=[6]", "amounts=[1]"),
