@@ -97,6 +97,7 @@ def rotate(image: Image, *, degrees: float, color: str = "white") -> Image:
     if not math.isfinite(degrees):
         raise OpError(f"degrees {degrees}: must be a finite number")
     items, _, height, width = image.data.shape
+    ground = paper(color, height, width).to(image.data)
     if degrees % 180 == 0 or (degrees % 90 == 0 and height == width):
         turned = torch.rot90(image.data, round(degrees / 90) % 4, (2, 3))
         return Image(turned.contiguous())
@@ -107,8 +108,7 @@ def rotate(image: Image, *, degrees: float, color: str = "white") -> Image:
     where = torch.stack([across, down], 2).repeat(items, 1, 1, 1).to(image.data)
     look = F.grid_sample(image.data, where, "bicubic", "border", align_corners=False)
     inside = F.grid_sample(torch.ones_like(image.data), where, align_corners=False)
-    ground = paper(color, height, width).to(image.data).expand_as(look)
-    return Image(torch.lerp(ground, look.clamp(-1, 1), inside))
+    return Image(torch.lerp(ground.expand_as(look), look.clamp(-1, 1), inside))
 
 
 @op(version=1, batch=8, cache=False)

@@ -111,6 +111,8 @@ def test_what_comes_in_by_a_turn_has_the_colour_and_oblong_frames_stay() -> None
     assert torch.equal(rotate(image, degrees=-180.0).data, image.data)
     with pytest.raises(OpError, match="color 'blak' is unknown"):
         rotate(image, degrees=45.0, color="blak")
+    with pytest.raises(OpError, match="color 'blak' is unknown"):
+        rotate(image, degrees=90.0, color="blak")
     with pytest.raises(OpError, match="degrees nan: must be a finite number"):
         rotate(image, degrees=float("nan"))
 
