@@ -26,9 +26,9 @@ from models.runtime import import_torch  # noqa: E402  (found once the root is o
 
 torch = import_torch()
 
-from models import companions, library_names, load_generator  # noqa: E402  (torch comes first)
+from models import companions, load_generator  # noqa: E402  (torch comes first)
 from models.codes import to_styles  # noqa: E402
-from models.directions import load_direction  # noqa: E402
+from models.directions import StoredDirection, load_direction  # noqa: E402
 from models.disentanglement import path_lengths, separability, trimmed_mean  # noqa: E402
 from models.distributions import (  # noqa: E402
     auc,
@@ -48,7 +48,7 @@ from models.training import features  # noqa: E402
 from models.training.domains import domain, factors_of, projection  # noqa: E402
 from models.training.generator import draw_pairs  # noqa: E402
 from models.training.loop import draw_scene  # noqa: E402
-from models.training.measured import NEEDS, missing, save_figures  # noqa: E402
+from models.training.measured import NEEDS, files_of, missing, save_figures  # noqa: E402
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -258,17 +258,26 @@ def samples(bench: Bench) -> Figures:
 
 
 def directions(bench: Bench) -> Figures:
-    """What every direction does to its attribute, and to the others, at two deviations."""
+    """What every direction of w does to its attribute, and to the others, at two deviations."""
+    return moves(bench, "directions")
+
+
+def channels(bench: Bench) -> Figures:
+    """The same for every direction that is a few style channels."""
+    return moves(bench, "channels")
+
+
+def moves(bench: Bench, kind: str) -> Figures:
+    """What all directions of one kind do, each and together."""
     random, width = bench.random(5), bench.generator.config.z_dim
     w = bench.generator.mapping(torch.randn(bench.asked.codes, width, generator=random))
     many = bench.generator.mapping(torch.randn(1024, width, generator=random))
     deviation = scores(bench, many, "w").std(0).clamp(min=1e-6)
-    names = library_names(bench.folder / "generator.safetensors", "directions")
     each = {}
-    for name in names:
-        each[name] = one_direction(bench, name, w, deviation)
-        shown = {k: v for k, v in each[name].items() if k != "moves"}
-        bench.tell("directions", direction=name, **shown)
+    for path in files_of(bench.folder, kind):
+        each[path.stem] = one_direction(bench, load_direction(path), w, deviation)
+        shown = {k: v for k, v in each[path.stem].items() if k != "moves"}
+        bench.tell(kind, direction=path.stem, **shown)
     moved = [one["moved"] for one in each.values()]
     dependency = [one["dependency"] for one in each.values()]
     return {
@@ -289,9 +298,11 @@ def scores(bench: Bench, codes: "Tensor", space: Any) -> "Tensor":
     return bench.seen((part, bench.draw(part)) for part in parts).look.attributes
 
 
-def one_direction(bench: Bench, name: str, w: "Tensor", deviation: "Tensor") -> Figures:
+def one_direction(
+    bench: Bench, direction: StoredDirection, w: "Tensor", deviation: "Tensor"
+) -> Figures:
     """One direction: its curve, and the change of everything at both ends."""
-    direction = load_direction(bench.folder / "directions" / f"{name}.safetensors")
+    name = json.loads(direction.card)["attribute"]
     column = bench.net.attributes.index(name)
     moved = [move(bench.generator, w, "w", [(direction, strength)]) for strength in STRENGTHS]
     read = torch.stack([scores(bench, *codes) for codes in moved])
@@ -444,6 +455,7 @@ SECTIONS: dict[str, Callable[[Bench], Figures]] = {
     "reading": reading,
     "samples": samples,
     "directions": directions,
+    "channels": channels,
     "inversion": inversion,
     "noise": noise,
     "path_length": path_length,

@@ -40,6 +40,9 @@ def main() -> None:
         default=1.0,
         help="pull of the discriminator beside the render's, 0: none",
     )
+    game.add_argument(
+        "--meaning", type=float, default=8.0, help="weight of what a feature network reads amiss"
+    )
     game.add_argument("--mixing", type=float, help="share of pictures of mixed styles")
     game.add_argument("--r1", type=float, help="weight of the R1 penalty")
     game.add_argument("--path", type=float, help="weight of path length regularisation")
@@ -78,7 +81,7 @@ def _run(options: argparse.Namespace) -> None:
     if options.part == "adversarial":
         given = {key: getattr(options, key) for key in ("mixing", "r1", "path", "steady")}
         rules = Rules(**{key: value for key, value in given.items() if value is not None})
-        adversarial.train(job, adversarial.Game(rules, options.share))
+        adversarial.train(job, adversarial.Game(rules, options.share, meaning=options.meaning))
         return
     train = {"generator": generator, "features": features, "encoder": encoder}[options.part].train
     train(job)

@@ -24,10 +24,10 @@ from torch import Tensor  # noqa: E402
 
 from models.companions import load_encoder, load_features  # noqa: E402
 from models.directions import load_direction  # noqa: E402
-from models.library import BUILTIN, library_names  # noqa: E402
+from models.library import BUILTIN  # noqa: E402
 from models.loading import load_generator  # noqa: E402
 from models.training.domains import Domain, domain  # noqa: E402
-from models.training.measured import load_figures  # noqa: E402
+from models.training.measured import files_of, load_figures  # noqa: E402
 from models.training.sheets import Model, paste, sheets  # noqa: E402
 from models.training.tables import fitted, quality  # noqa: E402
 
@@ -63,15 +63,14 @@ def load_model(subject: Domain) -> Model:
     """All that ships for a domain, with the sample photographs where their kind of picture fits."""
     name = f"{subject.name}-{subject.generator.resolution}"
     folder = BUILTIN / name
-    weights = folder / "generator.safetensors"
-    names = library_names(weights, "directions")
     has_encoder = (folder / "encoder.safetensors").exists()
     return Model(
         subject,
         load_generator(name).requires_grad_(requires_grad=False),
         load_features(name) if (folder / "features.safetensors").exists() else None,
         load_encoder(name) if has_encoder else None,
-        [load_direction(folder / "directions" / f"{one}.safetensors") for one in names],
+        [load_direction(path) for path in files_of(folder, "directions")],
+        [load_direction(path) for path in files_of(folder, "channels")],
         sample_photos(subject.generator.resolution) if has_encoder and subject.posed else (),
     )
 

@@ -20,24 +20,27 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "reading": ("features",),
     "samples": ("generator", "features"),
     "directions": ("generator", "features", "directions"),
+    "channels": ("generator", "features", "channels"),
     "inversion": ("generator", "features", "encoder"),
     "noise": ("generator",),
     "path_length": ("generator", "features"),
     "separability": ("generator", "features"),
 }
 FILE = "quality.json"
+#: How the name of a direction ends that is a few style channels.
+CHANNELS = "_channels"
 
 Figures = dict[str, Any]
 
 
 def missing(folder: Path, section: str) -> tuple[str, ...]:
     """What a section needs that the model in `folder` does not ship."""
-    return tuple(kind for kind in NEEDS[section] if not _files(folder, kind))
+    return tuple(kind for kind in NEEDS[section] if not files_of(folder, kind))
 
 
 def stamp(folder: Path, section: str) -> str:
     """Sixteen hexadecimal digits that change with any weights that a section is measured with."""
-    digests = [file_digest(path) for kind in NEEDS[section] for path in _files(folder, kind)]
+    digests = [file_digest(path) for kind in NEEDS[section] for path in files_of(folder, kind)]
     return sha256(" ".join(digests).encode()).hexdigest()[:16]
 
 
@@ -66,8 +69,10 @@ def save_figures(folder: Path, section: str, figures: Mapping[str, Any]) -> None
     partial.replace(folder / FILE)
 
 
-def _files(folder: Path, kind: str) -> list[Path]:
-    if kind == "directions":
-        return sorted((folder / "directions").glob("*.safetensors"))
+def files_of(folder: Path, kind: str) -> list[Path]:
+    """The files of one kind that a model ships: a network's, or directions of w or of channels."""
+    if kind in ("directions", "channels"):
+        found = sorted((folder / "directions").glob("*.safetensors"))
+        return [path for path in found if path.stem.endswith(CHANNELS) == (kind == "channels")]
     path = folder / f"{kind}.safetensors"
     return [path] if path.is_file() else []

@@ -52,6 +52,7 @@ class Model:
     features: FeatureNet | None = None
     encoder: Encoder | None = None
     directions: Sequence[StoredDirection] = ()
+    channels: Sequence[StoredDirection] = ()
     photos: Sequence[Tensor] = field(default=())
 
     def codes(self, items: int, seed: int) -> Tensor:
@@ -76,6 +77,8 @@ def sheets(model: Model) -> dict[str, Sheet]:
     }
     if model.directions:
         makers["directions"] = directions
+    if model.channels:
+        makers["channels"] = channels
     if model.features is not None and model.encoder is not None:
         makers["inversion"] = inversion
     with torch.no_grad():
@@ -172,11 +175,23 @@ def noise(model: Model) -> Sheet:
 
 
 def directions(model: Model) -> Sheet:
-    """One code moved along every direction, in two columns of strips."""
+    """One code moved along every direction of w."""
+    caption = "Every direction that ships, from -2 to 2 standard deviations of its attribute."
+    return strips_of(model, model.directions, caption)
+
+
+def channels(model: Model) -> Sheet:
+    """The same code moved along every direction of style channels."""
+    caption = "The same picture moved along a few style channels for each attribute."
+    return strips_of(model, model.channels, caption)
+
+
+def strips_of(model: Model, moves: Sequence[StoredDirection], caption: str) -> Sheet:
+    """One code moved along directions, in two columns of strips."""
     generator = model.generator
     w = plainest(model, truncate(generator.mapping(model.codes(32, 18)), generator.w_avg, 0.7))
     strips = []
-    for direction in model.directions:
+    for direction in moves:
         moved = [move(generator, w, "w", [(direction, strength)]) for strength in _STRENGTHS]
         styles = torch.cat([to_styles(generator, data, space) for data, space in moved])
         strips.append((direction.name, list(generator.synthesize_styles(styles))))
@@ -187,7 +202,6 @@ def directions(model: Model) -> Sheet:
         rows.append([*strips[k][1], None, None, *right])
     names = [name for name, _ in strips] + [""] * (2 * half - len(strips))
     labels = [f"{names[k]}\n{names[half + k]}" for k in range(half)]
-    caption = "Every direction that ships, from -2 to 2 standard deviations of its attribute."
     columns = [f"{s:+g}" if s else "0" for s in _STRENGTHS]
     return Sheet(caption, rows, labels, [*columns, "", "", *columns], 72)
 

@@ -38,11 +38,12 @@ def quality(figures: Mapping[str, Facts]) -> str:
     blocks = [table(("what", "measured", "aim"), rows)]
     if factors := _factors(figures):
         blocks += ["By factor:", factors]
-    if "directions" in figures:
-        blocks += [
-            "By direction, from -2 to 2 standard deviations:",
-            _directions(figures["directions"]),
-        ]
+    for kind, words in (("directions", "direction"), ("channels", "direction of style channels")):
+        if kind in figures:
+            blocks += [
+                f"By {words}, from -2 to 2 standard deviations:",
+                _directions(figures[kind]),
+            ]
     if "noise" in figures:
         blocks += ["Spread over noise by part, in levels of 0..255:", _parts(figures["noise"])]
     machines = sorted({_machine(section["machine"]) for section in figures.values()})
@@ -84,24 +85,28 @@ def _samples(it: Facts) -> list[Row]:
     return [*rows, ("distance of strangers over that of renders", told, ">= 0.85")]
 
 
-def _moves(it: Facts) -> list[Row]:
+def _moves(it: Facts, what: str = "directions") -> list[Row]:
     return [
         (
-            f"directions that move their attribute monotonically ({it['codes']} codes)",
+            f"{what} that move their attribute monotonically ({it['codes']} codes)",
             f"{it['monotone']} of {it['directions']}",
             "all",
         ),
         (
-            "attribute moved from -2 to 2, in its deviations",
+            f"{what}: attribute moved from -2 to 2, in its deviations",
             f"least {it['moved_least']:.2f}, mean {it['moved_mean']:.2f}",
             ">= 1.5",
         ),
         (
-            "attribute dependency at -2 and 2",
+            f"{what}: attribute dependency at -2 and 2",
             f"mean {it['dependency_mean']:.3f}, worst {it['dependency_worst']:.3f}",
             "<= 0.35",
         ),
     ]
+
+
+def _channels(it: Facts) -> list[Row]:
+    return _moves(it, "directions of style channels")
 
 
 def _inverted(it: Facts) -> list[Row]:
@@ -152,6 +157,7 @@ _SUMMARIES = {
     "samples": _samples,
     "reading": _reading,
     "directions": _moves,
+    "channels": _channels,
     "inversion": _inverted,
     "noise": _noise,
     "path_length": _path,

@@ -11,7 +11,15 @@ from models.config import GeneratorConfig
 from models.stylegan2 import Generator
 from models.training.card import replace_between, write_sheets
 from models.training.domains import LANDSCAPES, PORTRAITS
-from models.training.measured import FILE, NEEDS, load_figures, missing, save_figures, stamp
+from models.training.measured import (
+    FILE,
+    NEEDS,
+    files_of,
+    load_figures,
+    missing,
+    save_figures,
+    stamp,
+)
 from models.training.sheets import Model, Sheet, interpolation, noise, paste, sheets, truncation
 from models.training.tables import NOT_MEASURED, quality, table
 
@@ -104,6 +112,19 @@ def test_figures_hold_for_the_weights_they_were_measured_on(tmp_path: Path) -> N
     assert stamp(tmp_path, "reading") == before
     save_figures(tmp_path, "noise", {"figure": 3})
     assert list(json.loads((tmp_path / FILE).read_text())) == ["reading", "noise"]
+
+
+def test_directions_of_channels_are_measured_and_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "directions").mkdir()
+    for kind in ("generator", "features"):
+        weights(tmp_path, kind, kind)
+    weights(tmp_path / "directions", "smile", "w")
+    assert missing(tmp_path, "channels") == ("channels",)
+    save_figures(tmp_path, "directions", {"figure": 1})
+    weights(tmp_path / "directions", "smile_channels", "style")
+    assert [path.stem for path in files_of(tmp_path, "directions")] == ["smile"]
+    assert [path.stem for path in files_of(tmp_path, "channels")] == ["smile_channels"]
+    assert list(load_figures(tmp_path)) == ["directions"]
 
 
 def test_figures_that_are_no_numbers_are_refused_and_the_old_ones_stay(tmp_path: Path) -> None:
