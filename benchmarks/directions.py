@@ -22,7 +22,7 @@ torch = import_torch()
 
 from models import companions  # noqa: E402  (torch comes first, with the allocator tuned)
 from models.directions import StoredDirection, load_direction  # noqa: E402
-from models.entanglement import examine, reader  # noqa: E402
+from models.entanglement import examine, judge_by  # noqa: E402
 from models.flow import Fitting, FlowConfig, fit_flow  # noqa: E402
 from models.library import locate  # noqa: E402
 from models.linear import Method, Readout, explain, fit_readout  # noqa: E402
@@ -111,7 +111,7 @@ def conditions(count: int) -> None:
     generator, net = network(MODEL), companions.features(MODEL)
     folder = locate(MODEL, "generator").parent / "directions"
     used = [load_direction(folder / f"{name}.safetensors") for name in (*NAMES, "age")]
-    told = examine(generator, reader(generator, net), draw_codes(generator, count, 77), used, 2.0)
+    told = examine(generator, judge_by(generator, net), draw_codes(generator, count, 77), used, 2.0)
     for i, name in enumerate(told.names):
         held = [told.names.index(other) for other in told.suggested[i]]
         share = [float(abs(told.kept[i, j] / told.kept[i, i])) for j in held]
@@ -137,7 +137,7 @@ def success(count: int) -> None:
     """
     generator, net = network(MODEL), companions.features(MODEL)
     folder = locate(MODEL, "generator").parent / "directions"
-    judge = reader(generator, net)
+    judge = judge_by(generator, net)
     w = draw_codes(generator, count, 78)
     before = judge.read(w, "w")
     middle = before.quantile(before.new_tensor([0.02, 0.98]), dim=0).mean(0)
@@ -176,7 +176,7 @@ def success(count: int) -> None:
 def flows(codes: int, count: int, steps: int) -> None:
     """What a step of one deviation drags along: by a flow, and straight, from the same labels."""
     generator, net = network(MODEL), companions.features(MODEL)
-    judge = reader(generator, net)
+    judge = judge_by(generator, net)
     w, factors = labelled(codes, 5)
     config = FlowConfig("x", PORTRAITS.factors, w.shape[1])
     began = time.perf_counter()

@@ -236,23 +236,20 @@ def op(  # noqa: PLR0913 (what can be said of an op is said here)
         raise TypeError("write @op(version=1), and a higher number once the op's results change")
 
     def mark(function: F) -> F:
-        most = batch_cuda or batch
-        judge, least = (given.__name__ if given else "" for given in (check, draft))
-        needed, single, known = tuple(needs), tuple(one_of), tuple(map(tuple, names))
         options = OpOptions(
-            version,
-            batch,
-            most,
-            fixed,
-            cache,
-            endless,
-            needed,
-            judge,
-            least,
-            single,
-            known,
-            tuple(beside),
-            tuple(carried),
+            version=version,
+            batch=batch,
+            batch_cuda=batch_cuda or batch,
+            fixed=fixed,
+            cache=cache,
+            endless=endless,
+            needs=tuple(needs),
+            check=check.__name__ if check else "",
+            draft=draft.__name__ if draft else "",
+            one_of=tuple(one_of),
+            names=tuple(map(tuple, names)),
+            beside=tuple(beside),
+            carried=tuple(carried),
         )
         function.__op__ = options  # type: ignore[attr-defined]
         return function

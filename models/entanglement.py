@@ -41,7 +41,7 @@ class Entanglement:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reader:
+class Judge:
     """What judges codes: `read` tells their attributes [N, K], and `scale` how far these spread.
 
     Shapes: scale [K].
@@ -52,17 +52,15 @@ class Reader:
     scale: Tensor
 
 
-def reader(generator: Generator, net: FeatureNet) -> Reader:
+def judge_by(generator: Generator, net: FeatureNet) -> Judge:
     """What a feature network sees in the pictures of codes."""
     scale = spreads(generator, net)
-    return Reader(
-        net.attributes, lambda data, space: read_codes(generator, net, data, space), scale
-    )
+    return Judge(net.attributes, lambda data, space: read_codes(generator, net, data, space), scale)
 
 
 def examine(
     generator: Generator,
-    judge: Reader,
+    judge: Judge,
     codes: Tensor,
     directions: Sequence[StoredDirection],
     strength: float = 1.0,
@@ -103,7 +101,7 @@ def examine(
 
 def _measure(
     generator: Generator,
-    judge: Reader,
+    judge: Judge,
     codes: Tensor,
     directions: Sequence[StoredDirection],
     conditions: dict[int, list[int]],

@@ -104,7 +104,11 @@ class FeatureNet(nn.Module):
 
     def read(self, image: Tensor) -> Tensor:
         """How much of each attribute pictures show, 0..1, [N, K]."""
-        return cast(Tensor, self(image).attributes).clamp(0, 1)
+        return self.tell(self.backbone(image))
+
+    def tell(self, features: list[Tensor]) -> Tensor:
+        """The attributes [N, K] of pictures whose stages are `features`."""
+        return cast(Tensor, 0.5 + self.attribute_head(self.summarise(features))).clamp(0, 1)
 
     def summarise(self, features: list[Tensor]) -> Tensor:
         """The vectors [N, 128] that attributes and landmarks are read from."""

@@ -59,11 +59,15 @@ class Panel:
 
     def read(self, image: Tensor) -> Tensor:
         """What all say of pictures [N, 3, H, W], [N, K]."""
-        told = self.net.read(image)
         if not self.scorers:
-            return told
-        seen = look(self.net, image)
-        return torch.cat([told, *(scorer.score(seen)[:, None] for scorer in self.scorers)], 1)
+            return self.net.read(image)
+        return torch.cat([self._read_all(part) for part in torch.split(image, _BATCH)])
+
+    def _read_all(self, image: Tensor) -> Tensor:
+        stages = self.net.backbone(image)
+        seen = _pooled(stages)
+        told = [scorer.score(seen)[:, None] for scorer in self.scorers]
+        return torch.cat([self.net.tell(stages), *told], 1)
 
 
 def gather_panel(net: FeatureNet, eyes: str, paths: Sequence[str | Path]) -> Panel:
@@ -96,20 +100,13 @@ def read_scorer(path: str | Path) -> Scorer:
 
 def look(net: FeatureNet, image: Tensor) -> Tensor:
     """What a feature network sees in pictures [N, 3, H, W], as one vector each, [N, F]."""
-    found = []
     with torch.no_grad():
-        for part in torch.split(image, _BATCH):
-            stages = net.backbone(part)
-            found.append(torch.cat([f(s) for s in stages for f in (_mean, _spread)], 1))
-    return torch.cat(found)
+        return torch.cat([_pooled(net.backbone(part)) for part in torch.split(image, _BATCH)])
 
 
-def _mean(features: Tensor) -> Tensor:
-    return features.mean((2, 3))
-
-
-def _spread(features: Tensor) -> Tensor:
-    return features.std((2, 3))
+def _pooled(stages: list[Tensor]) -> Tensor:
+    """The mean and the spread of each channel over its picture, [N, F]."""
+    return torch.cat([pooled for s in stages for pooled in (s.mean((2, 3)), s.std((2, 3)))], 1)
 
 
 def fit_scorer(

@@ -254,14 +254,14 @@ def measure_disentanglement(
     """
     import torch
 
-    from models.entanglement import examine, reader
+    from models.entanglement import examine, judge_by
 
     generator = generator_of(codes, model)
     if any(code.space != "w" for code in codes):
         raise OpError("directions are measured on codes in w")
     data = torch.cat([code.data for code in codes]).to(model.device)
     with checked():
-        judge = reader(generator, reader_of(model))
+        judge = judge_by(generator, reader_of(model))
         used = [direction_of(path, model) for path in directions]
         told = examine(generator, judge, data, used, strength)
     advice = [

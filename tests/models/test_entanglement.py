@@ -7,7 +7,7 @@ import torch
 
 from models.config import GeneratorConfig
 from models.directions import StoredDirection
-from models.entanglement import Reader, examine
+from models.entanglement import Judge, examine
 from models.errors import ModelError
 from models.stylegan2 import Generator
 
@@ -21,7 +21,7 @@ def along(name: str, *numbers: float) -> StoredDirection:
 
 
 #: Attribute k is coordinate k of the code.
-JUDGE = Reader(("one", "two", "three"), lambda data, _: data[:, :3], torch.ones(3))
+JUDGE = Judge(("one", "two", "three"), lambda data, _: data[:, :3], torch.ones(3))
 
 
 def test_a_direction_that_drags_another_is_told_to_hold_it() -> None:
