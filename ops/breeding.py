@@ -8,6 +8,7 @@ from engine.errors import OpError
 from engine.op import Asset, Range, Seed, op
 from engine.values import Latent, Network, Scalar, Space, check_family
 from ops.given import (
+    Strength,
     checked,
     direction_of,
     generator_of,
@@ -46,7 +47,7 @@ def crossbreed(  # noqa: PLR0913 (settings are declared here and nowhere else)
     variation: Share = 0.0,
     child: Annotated[int, Range(0)] = 0,
     genes: Annotated[list[str], Asset("directions")] = [],  # noqa: B006 (read only)
-    strength: float | list[float] = 1.0,
+    strength: Strength = 1.0,
     cap: Annotated[float, Range(0.1)] | None = None,
     seed: Seed = Seed(()),  # noqa: B008 (a NewType call is the empty tuple itself)
 ) -> Bred:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from engine.errors import OpError, SkipItem, suggestion
 from engine.op import Range, op
 from engine.values import Direction, Latent, Mask, Network, Scalar, Scores
-from ops.given import checked, generator_of, judge_amounts, reader_of, styles_of
+from ops.given import Strength, checked, generator_of, judge_amounts, reader_of, styles_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,7 +58,7 @@ def edit_channels(
     model: Network,
     *,
     channels: str | list[str],
-    strength: float | list[float] = 1.0,
+    strength: Strength = 1.0,
     mode: Literal["add", "set_to"] = "add",
 ) -> Latent:
     """Move single style channels, such as "16.conv1:45": channel 45 of that layer's style.

@@ -124,7 +124,7 @@ def follow_direction(
     direction: Direction,
     model: Network,
     *,
-    strength: float = 1.0,
+    strength: Annotated[float, Range(-100, 100)] = 1.0,
     mode: Literal["add", "set_to"] = "add",
     rows: Rows | None = None,
 ) -> Latent:

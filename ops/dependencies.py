@@ -204,7 +204,7 @@ def measure_editability(
     model: Network,
     *,
     direction: Annotated[str, Asset("directions")],
-    strength: float = 2.0,
+    strength: Annotated[float, Range(-100, 100)] = 2.0,
 ) -> Scalar:
     """Measure whether an edit survives going through a picture (latent editing consistency, LEC).
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from engine.errors import OpError, suggestion
 from engine.op import Asset, op
 from engine.values import Image, Latent, Network, Scalar, Scores, check_family
-from ops.given import checked, direction_of, judge_amounts, judge_rows, panel_of, reader_of
+from ops.given import (
+    Strength,
+    checked,
+    direction_of,
+    judge_amounts,
+    judge_rows,
+    panel_of,
+    reader_of,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,7 +85,7 @@ def edit(
     model: Network,
     *,
     direction: Annotated[Names, Asset("directions")],
-    strength: float | list[float] = 1.0,
+    strength: Strength = 1.0,
     mode: Literal["add", "set_to"] = "add",
     condition: Annotated[list[str], Asset("directions")] = [],  # noqa: B006 (read only)
     rows: Rows | None = None,

@@ -8,6 +8,7 @@ from engine.errors import OpError
 from engine.op import KnownTo, Range, op
 from engine.values import Latent, Network, Scalar, Scores, check_family
 from ops.given import (
+    Strength,
     base_of,
     carrying,
     checked,
@@ -124,7 +125,7 @@ def edit_flow(
     scores: Scores | None = None,
     *,
     attribute: Annotated[str | list[str], KnownTo(("flow",))],
-    strength: float | list[float] = 1.0,
+    strength: Strength = 1.0,
     mode: Literal["add", "set_to"] = "add",
     rows: Rows = "all",
 ) -> FlowEdit:
@@ -233,7 +234,7 @@ def _goal(
     flow: "Flow",
     has: "Tensor",
     attribute: str | list[str],
-    strength: float | list[float],
+    strength: Strength,
     mode: str,
 ) -> "Tensor":
     """The attributes to go to, [N, K]."""

@@ -5,9 +5,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from engine.errors import ItemError, OpError, ShapeError, suggestion
+from engine.op import Range
 from engine.values import Direction, Latent, Mask, Network, Scalar, Scores, Space, check_family
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from models.scorer import Panel
     from models.stylegan2 import Generator
 
+
+#: How far edits go, in deviations; pictures have long fallen apart at a hundred.
+Strength = Annotated[float | list[float], Range(-100, 100)]
 
 #: A canvas of more numbers than this lies in a file.
 CANVAS_NUMBERS = 1 << 24

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from engine import settings
 from engine.codecs import decode, encode
 from engine.errors import OpError, SpecError
+from engine.op import read_op
 from engine.values import Direction, Image, Latent, Network, Scalar, split
 from models import describe
 from models.directions import StoredDirection, load_direction, save_direction
@@ -72,6 +74,15 @@ def test_strengths_must_match_the_directions(model: Network, w: Latent, tmp_path
     save_direction(StoredDirection(torch.eye(16)[0], 1.0, 0.0, "age", "w", model.family), path)
     with pytest.raises(OpError, match="3 strengths for 1 directions"):
         edit(w, model, direction=[str(path)], strength=[1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize("strength", [1e30, [1.0, -101.0]])
+def test_a_strength_far_beyond_every_picture_is_told_before_the_run(
+    strength: float | list[float],
+) -> None:
+    _, problems = settings.check(read_op(edit), {"direction": ["smile"], "strength": strength})
+    assert [("from -100 to 100" in problem) for problem in problems] == [True]
+    assert not settings.check(read_op(edit), {"direction": ["smile"], "strength": [1.0, -100]})[1]
 
 
 def test_model_without_a_feature_network_cannot_score(model: Network) -> None:
