@@ -61,6 +61,7 @@ RUNS = (
     Measured("codes", None, ("--parts", "embedding")),
     Measured("directions", ("--flow-codes", 10_000)),
     Measured("inversion", None, ("--parts", "gaussianity")),
+    Measured("inversion", ("--count", 8), ("--parts", "tuning", "--ranks", "4")),
 )
 NAMES = tuple(dict.fromkeys(run.name for run in RUNS))
 

@@ -11,17 +11,17 @@ NOT_MEASURED = "Not measured yet: run `python benchmarks/models.py`."
 
 def fitted(facts: Facts) -> str:
     """What each network that ships was trained on, from its `model.json`."""
-    held_out = {
-        "generator": ("held_out_psnr_db", "{} dB PSNR against the renders"),
-        "features": ("held_out_r2", "mean R² of the attributes {}"),
-        "encoder": ("held_out_psnr_db", "{} dB PSNR of inverted renders"),
-        "discriminator": ("", ""),
+    told_of = {
+        "generator": ("generator", "held_out_psnr_db", "{} dB PSNR against the renders"),
+        "discriminator": ("generator again, adversarially", "", ""),
+        "features": ("feature network", "held_out_r2", "mean R² of the attributes {}"),
+        "encoder": ("encoder", "held_out_psnr_db", "{} dB PSNR of inverted renders"),
     }
     rows = []
-    for name, (key, words) in held_out.items():
-        if name in facts:
-            made = facts[name]
-            value = made.get(key, "")
+    for key, (name, figure, words) in told_of.items():
+        if key in facts:
+            made = facts[key]
+            value = made.get(figure, "")
             told = f"{_mean(value):.2f}" if isinstance(value, Mapping) else value
             amount = f"{made['pictures']:,} pictures in {made['steps']:,} steps"
             rows.append((name, amount, made["minutes"], made["seed"], words.format(told)))
