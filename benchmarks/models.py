@@ -9,6 +9,7 @@ noise in levels of 0..255, moves in standard deviations of the attribute over th
 
 import argparse
 import json
+import math
 import os
 import platform
 import sys
@@ -49,6 +50,7 @@ from models.training.domains import domain, factors_of, projection  # noqa: E402
 from models.training.generator import draw_pairs  # noqa: E402
 from models.training.loop import draw_scene  # noqa: E402
 from models.training.measured import NEEDS, files_of, missing, save_figures  # noqa: E402
+from models.tuning import Tuning, tune  # noqa: E402
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,6 +65,8 @@ ABRUPT = 0.1
 STEADY = 0.05
 #: Levels by which renders vary with noise: in a texture at least, on an outline at most.
 TEXTURED, STILL = 1.0, 0.5
+#: Renders whose noise maps are sought, where a domain lays its pictures out by noise.
+LAYOUTS = 8
 #: How near to a value that many pictures share a reading still counts as that value.
 MARGIN = 0.1
 
@@ -350,7 +354,25 @@ def inversion(bench: Bench) -> Figures:
             "encoder_s": round(read / len(target), 4),
             "hybrid_s": round(taken / len(target), 2),
         }
+        if kind == "renders" and bench.subject.layout_noise:
+            figures["layout"] = layout_found(bench, target[:LAYOUTS], found.data[:LAYOUTS])
     return figures
+
+
+def layout_found(bench: Bench, target: "Tensor", codes: "Tensor") -> Figures:
+    """How near pictures come once their noise maps are sought too, from the codes w_plus found."""
+    styles = to_styles(bench.generator, codes, "w_plus")
+    tuning = Tuning(steps=bench.asked.steps, what="noise", locality=0.0, stop_psnr=math.inf)
+    began = time.perf_counter()
+    each = [
+        tune(bench.generator, bench.net, style[None], picture[None], tuning).after
+        for style, picture in zip(styles, target, strict=True)
+    ]
+    return {
+        "pictures": len(each),
+        "tuned_db": round(sum(each) / len(each), 2),
+        "tuned_s": round((time.perf_counter() - began) / len(each), 2),
+    }
 
 
 def noise(bench: Bench) -> Figures:

@@ -9,6 +9,7 @@ import argparse
 import os
 from pathlib import Path
 
+from models.errors import ModelError
 from models.runtime import import_torch
 
 
@@ -23,10 +24,10 @@ def main() -> None:
         help="adversarial goes on with the generator in --out, the encoder needs generator and "
         "features there; export writes weights into --builtin",
     )
-    parser.add_argument("--minutes", type=float, help="how long to work")
-    parser.add_argument("--steps", type=int, help="how many steps to take, exactly repeatable")
+    parser.add_argument("--minutes", type=float, help="how long to work in all, > 0")
+    parser.add_argument("--steps", type=int, help="how many steps to take in all, repeatable, > 0")
     parser.add_argument("--out", type=Path, default=Path("training-out"))
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="a resumed run keeps its own")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: torch's choice)")
     parser.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint")
@@ -43,14 +44,19 @@ def main() -> None:
     game.add_argument(
         "--meaning", type=float, default=8.0, help="weight of what a feature network reads amiss"
     )
-    game.add_argument("--mixing", type=float, help="share of pictures of mixed styles")
+    game.add_argument("--mixing", type=float, help="share of pictures of mixed styles, < 1")
     game.add_argument("--r1", type=float, help="weight of the R1 penalty")
     game.add_argument("--path", type=float, help="weight of path length regularisation")
     game.add_argument("--steady", type=float, help="hold the sign of real scores by augmentation")
     options = parser.parse_args()
     if options.part != "export" and (options.minutes is None) == (options.steps is None):
         parser.error("give either --minutes or --steps")
-    _run(options)
+    if any(amount is not None and amount <= 0 for amount in (options.minutes, options.steps)):
+        parser.error("--minutes and --steps are more than 0")
+    try:
+        _run(options)
+    except ModelError as error:
+        parser.error(str(error))
 
 
 def _run(options: argparse.Namespace) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from models.adversarial import Rules, correct, mixed, smooth, verdict
 from models.augmentation import Chance
 from models.discriminator import Discriminator
+from models.errors import ModelError
 from models.perceptual import FeatureNet, compare
 from models.stylegan2 import Generator
 from models.training.domains import Render
@@ -27,6 +28,7 @@ from models.training.losses import evened, picture_loss, psnr, reach
 
 _BATCH = 8
 _TWINS = 4  # codes of every drawing that are drawn with two noises, side by side in a batch
+_STILL = 0.004  # half a level: what changes less does not change
 _SLOWER = 0.35  # the generator's learning rate beside that of the discriminator
 
 
@@ -38,7 +40,8 @@ class Game:
     (0: there is none; one that cannot tell real pictures from generated ones has no say); pictures
     of mixed styles have no render. What a feature network sees in a picture and not in its render
     has weights: `meaning` for attributes, `looks` for its perceptual distance. `texture` is the
-    weight of what other noise changes in the one and not in the other.
+    weight of what other noise changes in the one and not in the other, `calm` by how much more it
+    counts where the render stays as it is: on outlines, in eyes, in a clear sky.
     """
 
     rules: Rules = field(default_factory=Rules)
@@ -47,6 +50,7 @@ class Game:
     meaning: float = 8.0
     looks: float = 2.0
     texture: float = 4.0
+    calm: float = 4.0
 
 
 class Players(nn.Module):
@@ -68,11 +72,18 @@ class Players(nn.Module):
 def train(job: Job, game: Game) -> Fit[Players]:
     """Go on with the generator in `job.out` (or, warm, the one that ships) against a discriminator.
 
-    Leaves `adversarial.*` there. What the feature network in `job.out` reads from pictures has a
-    say if there is one.
+    Leaves `adversarial.*` there. What the feature network in `job.out` (or, warm, the one that
+    ships) reads from pictures has a say if there is one.
+    Raises: ModelError if every picture would be of mixed styles.
     """
     torch.manual_seed(job.seed)
-    seer = load_seer(job) if (job.out / "features.pt").exists() else None
+    if game.rules.mixing >= 1:
+        raise ModelError(f"mixing {game.rules.mixing:g}: some pictures must keep their render, < 1")
+    seer = None
+    if (job.out / "features.pt").exists():
+        seer = load_seer(job)
+    elif job.warm:
+        seer = cast(FeatureNet, shipped(job.domain, "features"))
 
     def step(fit: Fit[Players], used: float, render: Render) -> dict[str, float | int]:
         return train_step(fit, game, seer, used, render)
@@ -162,7 +173,7 @@ def _render_pull(
     mine, theirs = made[paired], image[paired]
     if not len(mine):
         return torch.zeros_like(made), 0.0
-    side = fit.domain.paired_px
+    side = fit.domain.paired_px if game.share else made.shape[-1]
     loss = picture_loss(reach(mine, side), reach(theirs, side), reach(care[paired], side))
     if seer is not None:
         with torch.autocast(fit.device.type, torch.bfloat16):
@@ -179,6 +190,7 @@ def _noise_pull(game: Game, made: Tensor, image: Tensor, paired: Tensor) -> Tens
     """
     both = (paired[:_TWINS] & paired[_TWINS : 2 * _TWINS])[:, None, None, None]
     change, wanted = (x[:_TWINS] - x[_TWINS : 2 * _TWINS] for x in (made, image))
-    loss = game.texture * (both * (change - wanted)).abs().mean()
+    weight = torch.where(wanted.abs() < _STILL, game.calm, 1.0) * both
+    loss = game.texture * (weight * (change - wanted).abs()).mean()
     (hold,) = torch.autograd.grad(loss, made)
     return hold

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 
+from models.discriminator import Discriminator
 from models.encoder import Encoder, EncoderConfig
 from models.library import BUILTIN
 from models.loading import save_generator, save_network
@@ -23,26 +26,30 @@ from models.training.losses import psnr
 from models.training.records import load_checkpoint
 from models.training.widening import Widening, measure, narrow, widen
 
+Companion = Discriminator | FeatureNet | Encoder
 _ROUNDS = 2  # of widening: the second puts right what was not quite linear
 
 
 def export(job: Job, folder: Path | None = None, held_out: int = 1024) -> None:
     """Write what is fitted as half precision safetensors, with `model.json` beside them.
 
-    Quality is measured on `held_out` pictures. The encoder needs generator and features. With a
-    feature network, what the generator shows too faintly of an attribute is put right.
+    Held-out pictures are measured: `held_out` read by the feature network, a quarter as many drawn
+    by the generator, an eighth inverted. The encoder needs generator and features. With a feature
+    network, what the generator shows too faintly of an attribute is put right. Nothing is written
+    before all is loaded and measured; a network in `folder` that belongs to an earlier generator
+    and has no successor is removed.
+    Raises: ModelError if a checkpoint is missing.
     """
+    job = replace(job, device="cpu")
     network = load_fitted(job)
     name = f"{job.domain.name}-{network.resolution}"
-    folder = folder or BUILTIN / name
-    folder.mkdir(parents=True, exist_ok=True)
     seer = load_seer(job) if (job.out / "features.pt").exists() else None
     wider: list[Widening] = []
     for _ in range(_ROUNDS if seer is not None else 0):
         wider.append(measure(network, cast(FeatureNet, seer), job.domain, 2 * held_out))
         widen(network, wider[-1])
     network.w_avg, w_std = code_statistics(network)
-    save_generator(network, folder / "generator.safetensors", torch.float16)
+    companions: dict[str, Companion] = {}
     quality = generator.validate(network, job.domain, held_out // 4)
     facts: dict[str, Any] = {
         "name": name,
@@ -54,20 +61,35 @@ def export(job: Job, folder: Path | None = None, held_out: int = 1024) -> None:
         "generator": _progress(job, "generator") | {"held_out_psnr_db": round(quality, 2)},
     }
     if (job.out / "adversarial.pt").exists():
-        judge = load_judge(job)
-        _save(judge, folder, "discriminator", judge.config.to_json())
         facts["discriminator"] = _progress(job, "adversarial")
+        if (judge := load_judge(job)) is not None:
+            companions["discriminator"] = judge
     if seer is not None:
-        _save(seer, folder, "features", seer.config.to_json())
+        companions["features"] = seer
         reading = _rounded(features.validate(seer, job.domain, held_out))
         facts["features"] = _progress(job, "features") | {"held_out_r2": reading}
         if (job.out / "encoder.pt").exists():
-            encoder = _load_encoder(job, network)
+            encoder = companions["encoder"] = _load_encoder(job, network)
             for by in wider:
                 narrow(encoder, by)
-            facts["encoder"] = _progress(job, "encoder") | _export_encoder(
-                job, encoder, network, folder, held_out // 8
-            )
+            pictures, made = invert_renders(encoder, network, job.domain, held_out // 8)
+            near = {"held_out_psnr_db": round(psnr(made, pictures).mean().item(), 2)}
+            facts["encoder"] = _progress(job, "encoder") | near
+    _write(folder or BUILTIN / name, network, companions, facts)
+
+
+def _write(
+    folder: Path, network: Generator, companions: Mapping[str, Companion], facts: Mapping[str, Any]
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    save_generator(network, folder / "generator.safetensors", torch.float16)
+    for kind in ("discriminator", "features", "encoder"):
+        path = folder / f"{kind}.safetensors"
+        if kind in companions:
+            made = companions[kind]
+            save_network(made, path, kind, made.config.to_json(), torch.float16)
+        else:
+            path.unlink(missing_ok=True)
     (folder / "model.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
@@ -75,18 +97,6 @@ def _load_encoder(job: Job, maker: Generator) -> Encoder:
     network = Encoder(EncoderConfig(maker.num_rows, maker.config.w_dim))
     network.load_state_dict(load_checkpoint(job.out / "encoder.pt")["average"])
     return network.requires_grad_(requires_grad=False)
-
-
-def _export_encoder(
-    job: Job, network: Encoder, maker: Generator, folder: Path, items: int
-) -> dict[str, float]:
-    _save(network, folder, "encoder", network.config.to_json())
-    pictures, made = invert_renders(network, maker, job.domain, items)
-    return {"held_out_psnr_db": round(psnr(made, pictures).mean().item(), 2)}
-
-
-def _save(network: torch.nn.Module, folder: Path, kind: str, config: dict[str, object]) -> None:
-    save_network(network, folder / f"{kind}.safetensors", kind, config, torch.float16)
 
 
 def _progress(job: Job, part: str) -> dict[str, float]:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from models.discriminator import Discriminator, DiscriminatorConfig, channels_of
+from models.errors import ModelError
 from models.perceptual import FeatureNet, FeatureNetConfig
 from models.stylegan2 import Generator
 from models.training import features
@@ -23,20 +24,30 @@ def judge_config(domain: Domain) -> DiscriminatorConfig:
 
 
 def load_fitted(job: Job) -> Generator:
-    """The averaged generator of the furthest checkpoint in `job.out`, frozen."""
+    """The averaged generator of the furthest checkpoint in `job.out`, frozen.
+
+    Raises: ModelError if there is none, or it is older than the one that it went on from.
+    """
     generator = Generator(job.domain.generator)
-    finished = job.out / "adversarial.pt"
+    begun, finished = job.out / "generator.pt", job.out / "adversarial.pt"
     if finished.exists():
+        if begun.exists() and begun.stat().st_mtime_ns > finished.stat().st_mtime_ns:
+            raise ModelError(
+                f"{finished} is older than {begun.name}: it is the finish of another generator; "
+                "move away the one that should not count"
+            )
         generator.load_state_dict(_part(load_checkpoint(finished)["average"], "generator."))
     else:
         generator.load_state_dict(load_checkpoint(job.out / "generator.pt")["average"])
     return generator.to(job.device).requires_grad_(requires_grad=False)
 
 
-def load_judge(job: Job) -> Discriminator:
-    """The discriminator of the adversarial checkpoint in `job.out`, frozen."""
+def load_judge(job: Job) -> Discriminator | None:
+    """The discriminator of the adversarial checkpoint in `job.out`, frozen; None if untrained."""
     judge = Discriminator(judge_config(job.domain))
     state = load_checkpoint(job.out / "adversarial.pt")["network"]
+    if not state["gap"]:
+        return None
     judge.load_state_dict(_part(state, "discriminator."))
     return judge.requires_grad_(requires_grad=False)
 

@@ -88,13 +88,17 @@ def draw_pairs(
     """Codes, noise inputs and what they stand for: z [N, D], noise, scene at `size_px`.
 
     The render gets the first noise input of every size that its domain names. The codes of the
-    first `twins` items come again in as many that follow them, with other noise.
+    first `twins` items come again in as many that follow them, with other noise; what lays the
+    picture out stays.
     """
     device = network.const.device
     z = torch.randn(items, network.config.z_dim, generator=random).to(device)
     z[twins : 2 * twins] = z[:twins]
     sides = [layer.resolution for layer in network.layers if layer.noise is not None]
     noise = [torch.randn(items, 1, s, s, generator=random).to(device) for s in sides]
+    for side, field in zip(sides, noise, strict=True):
+        if side in domain.sides[:-2]:
+            field[twins : 2 * twins] = field[:twins]
     basis = projection(len(domain.factors), network.config.z_dim).to(device)
     shown = [noise[sides.index(min(side, sides[-1]))] for side in domain.sides]
     return z, noise, draw_scene(factors_of(z, basis), shown, size_px, render)

@@ -29,7 +29,7 @@ _SHARE_EVERY = 16  # rounds that processes work alone before they take the mean 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How long to train: minutes of work, or a number of steps (exactly repeatable)."""
+    """How long to train in all: minutes of work, or a number of steps (repeatable)."""
 
     minutes: float | None = None
     steps: int | None = None
@@ -38,7 +38,7 @@ class Budget:
         """The share of the budget that is gone, 0..1."""
         if self.steps is not None:
             return step / self.steps if self.steps else 1.0
-        return seconds / 60 / (self.minutes or 1.0)
+        return seconds / 60 / self.minutes if self.minutes else 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,16 +142,23 @@ def drive(
     step: Step[Network],
     sheet: Callable[[Fit[Network]], list[Tensor]],
 ) -> Fit[Network]:
-    """Step until the budget is used; leave `name`.pt, `name`.jsonl and `name`.png in `job.out`."""
-    out = job.out
+    """Step until the budget is used; leave `name`.pt, `name`.jsonl and `name`.png in `job.out`.
+
+    A fit that is resumed keeps the seed it began with.
+    """
+    out, seed = job.out, job.seed
     out.mkdir(parents=True, exist_ok=True)
+    writes = not dist.is_initialized() or dist.get_rank() == 0
     if job.resume:
-        fit.restore(load_checkpoint(out / f"{name}.pt"))
+        state = load_checkpoint(out / f"{name}.pt")
+        seed = state.get("seed", seed)
+        fit.restore(state)
+    elif writes:
+        (out / f"{name}.jsonl").unlink(missing_ok=True)
     if dist.is_initialized():  # each process draws its own pictures
-        fit.random.manual_seed(job.seed + 1000 * fit.step + dist.get_rank())
+        fit.random.manual_seed(seed + 1000 * fit.step + dist.get_rank())
     eager = job.domain.render
     compiled = torch.compile(eager, dynamic=False) if job.compile_render else eager
-    writes = not dist.is_initialized() or dist.get_rank() == 0
     alone_for = _SHARE_EVERY if dist.is_initialized() else 1
     saved, rounds = fit.seconds, 0
     while (used := job.budget.used(fit.step, fit.seconds)) < 1 or rounds % alone_for:
@@ -167,11 +174,11 @@ def drive(
             share(fit)
         if writes and fit.seconds - saved > job.save_every_s:
             saved = fit.seconds
-            save_checkpoint(out / f"{name}.pt", fit.state() | {"seed": job.seed})
+            save_checkpoint(out / f"{name}.pt", fit.state() | {"seed": seed})
             with torch.no_grad():
                 save_sheet(out / f"{name}.png", sheet(fit))
     if writes:
-        save_checkpoint(out / f"{name}.pt", fit.state() | {"seed": job.seed})
+        save_checkpoint(out / f"{name}.pt", fit.state() | {"seed": seed})
     return fit
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from models import metrics
 
 
 def halve(x: Tensor) -> Tensor:
@@ -46,6 +47,5 @@ def evened(squared: Tensor) -> Tensor:
 
 
 def psnr(made: Tensor, wanted: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of each picture in dB.  Shapes: [N, 3, H, W] in -1..1 -> [N]."""
-    mean_square = (made.clamp(-1, 1) - wanted.clamp(-1, 1)).square().mean((1, 2, 3))
-    return 10 * torch.log10(4 / mean_square.clamp(min=1e-10))
+    """Peak signal-to-noise ratio in dB of what can be seen.  Shapes: [N, 3, H, W] -> [N]."""
+    return metrics.psnr(made.clamp(-1, 1), wanted.clamp(-1, 1))

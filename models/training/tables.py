@@ -15,7 +15,11 @@ def fitted(facts: Facts) -> str:
         "generator": ("generator", "held_out_psnr_db", "{} dB PSNR against the renders"),
         "discriminator": ("generator again, adversarially", "", ""),
         "features": ("feature network", "held_out_r2", "mean R² of the attributes {}"),
-        "encoder": ("encoder", "held_out_psnr_db", "{} dB PSNR of inverted renders"),
+        "encoder": (
+            "encoder",
+            "held_out_psnr_db",
+            "{} dB PSNR of renders, given their noise",
+        ),
     }
     rows = []
     for key, (name, figure, words) in told_of.items():
@@ -95,7 +99,7 @@ def _samples(it: Facts) -> list[Row]:
 def _moves(it: Facts, what: str = "directions") -> list[Row]:
     return [
         (
-            f"{what} that move their attribute monotonically ({it['codes']} codes)",
+            f"{what} that move their attribute monotonically, mean of {it['codes']} codes",
             f"{it['monotone']} of {it['directions']}",
             "all",
         ),
@@ -127,6 +131,9 @@ def _inverted(it: Facts) -> list[Row]:
         near = f"{found['hybrid_db']:.1f} dB in {found['hybrid_s']:.1f} s"
         rows.append((f"{words} inverted by the encoder", read, aims[0]))
         rows.append((f"{words} inverted by {it['steps']} steps from there", near, aims[1]))
+        if kind == "renders" and (laid := it.get("layout")):
+            told = f"{laid['tuned_db']:.1f} dB in {laid['tuned_s']:.1f} s"
+            rows.append((f"the same, then {it['steps']} steps on their noise maps", told, ""))
     return rows
 
 
@@ -196,12 +203,13 @@ def _directions(it: Facts) -> str:
             f"`{name}`",
             f"{one['moved']:.2f}",
             "yes" if one["monotone"] else "no",
+            f"{one['monotone_share']:.0%}",
             f"{one['dependency']:.3f}",
             ", ".join(one["leaks_most"]),
         )
         for name, one in it["each"].items()
     ]
-    head = ("direction", "moved", "monotone", "dependency", "moves most beside it")
+    head = ("direction", "moved", "monotone", "each code", "dependency", "moves most beside it")
     return table(head, rows)
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from models.scenes.portraits import PARTS
 from models.stylegan2 import Generator
 from models.training import adversarial, export, features, generator
 from models.training import encoder as encoder_training
+from models.training.__main__ import main
 from models.training.domains import PORTRAITS, domain, factors_of, projection
 from models.training.fitted import load_fitted
 from models.training.generator import draw_pairs
@@ -138,9 +140,9 @@ def play(job: Job) -> Fit[adversarial.Players]:
 
 def test_the_finish_moves_both_players_and_leaves_a_trail(tmp_path: Path) -> None:
     fit = play(job(tmp_path, 20))
-    began = adversarial.enter(job(tmp_path, 20))
-    for name, value in began.generator.named_parameters():
-        assert not torch.equal(value, fit.network.generator.get_parameter(name)), name
+    began = play(job(tmp_path / "began", 0)).network
+    for name, value in began.named_parameters():
+        assert not torch.equal(value, fit.network.get_parameter(name)), name
     assert fit.network.path_mean > 0
     line = json.loads((tmp_path / "adversarial.jsonl").read_text().splitlines()[-1])
     assert line["step"] == 20
@@ -166,6 +168,25 @@ def test_twins_are_one_code_with_two_noises() -> None:
     assert not torch.equal(noise[-1][:2], noise[-1][2:4])
     assert torch.equal(scene.factors[:2], scene.factors[2:4])
     assert len({tuple(row.tolist()) for row in scene.factors}) == 4
+
+
+def test_twins_of_a_domain_that_noise_lays_out_keep_their_place() -> None:
+    maker, random = Generator(SMALL.generator), torch.Generator().manual_seed(0)
+    laid_out = replace(SMALL, sides=(4, 8, 16, 16))  # the last two give the texture
+    _, noise, _ = draw_pairs(maker, laid_out, 6, 16, random, SMALL.render, twins=2)
+    alike = [torch.equal(field[:2], field[2:4]) for field in noise]
+    assert alike == [field.shape[-1] < 16 for field in noise]
+
+
+def test_noise_counts_most_where_nothing_should_move() -> None:
+    image = torch.zeros(8, 3, 4, 4)
+    image[:4, :, :2] = 0.5  # other noise changes the upper half of the render
+    made = torch.zeros_like(image)
+    made[:4] = 0.3  # and all of the picture
+    game, paired = adversarial.Game(calm=4.0), torch.ones(8, dtype=torch.bool)
+    pull = adversarial._noise_pull(game, made.requires_grad_(), image, paired)[:4]
+    assert (pull[:, :, :2] < 0).all()
+    torch.testing.assert_close(pull[:, :, 2:], -4 * pull[:, :, :2])
 
 
 def test_the_worst_columns_are_raised() -> None:
@@ -217,6 +238,60 @@ def test_everything_trained_can_be_shipped_and_loaded(tmp_path: Path) -> None:
     facts = json.loads((folder / "model.json").read_text())
     assert facts["factors"] == list(PORTRAITS.factors)
     assert facts["encoder"]["steps"] == 2
+
+
+def test_an_export_that_fails_leaves_what_ships_as_it_was(tmp_path: Path) -> None:
+    play(job(tmp_path, 1))
+    (tmp_path / "generator.pt").unlink()  # how far it was fitted is not known
+    old = tmp_path / "shipped" / "generator.safetensors"
+    old.parent.mkdir()
+    old.write_bytes(b"old")
+    with pytest.raises(ModelError, match=r"generator\.pt: no checkpoint"):
+        export.export(job(tmp_path, 1), old.parent, held_out=64)
+    assert old.read_bytes() == b"old"
+    assert list(old.parent.iterdir()) == [old]
+
+
+def test_companions_of_an_earlier_generator_do_not_stay(tmp_path: Path) -> None:
+    generator.train(job(tmp_path, 1))
+    adversarial.train(job(tmp_path, 1), adversarial.Game(share=0.0))
+    folder = tmp_path / "shipped"
+    folder.mkdir()
+    for kind in ("discriminator", "encoder"):
+        (folder / f"{kind}.safetensors").write_bytes(b"old")
+    export.export(job(tmp_path, 1), folder, held_out=64)
+    assert {path.name for path in folder.iterdir()} == {"generator.safetensors", "model.json"}
+
+
+def test_a_finish_of_another_generator_is_refused(tmp_path: Path) -> None:
+    play(job(tmp_path, 1))
+    load_fitted(job(tmp_path, 1))
+    os.utime(tmp_path / "generator.pt", (2e9, 2e9))
+    with pytest.raises(ModelError, match="finish of another generator"):
+        load_fitted(job(tmp_path, 1))
+
+
+def test_a_resumed_fit_keeps_its_seed(tmp_path: Path) -> None:
+    generator.train(job(tmp_path, 1))
+    generator.train(replace(job(tmp_path, 2), seed=4, resume=True))
+    assert load_checkpoint(tmp_path / "generator.pt")["seed"] == 3
+
+
+def test_some_pictures_must_keep_their_render(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="mixing 1"):
+        adversarial.train(job(tmp_path, 1), adversarial.Game(Rules(mixing=1.0)))
+
+
+@pytest.mark.parametrize(
+    "line", [["seascapes", "--steps", "1"], ["portraits", "--minutes", "0"], ["portraits"]]
+)
+def test_a_line_that_makes_no_sense_is_refused(
+    line: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["training", *line])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "error: " in capsys.readouterr().err
 
 
 def test_a_fit_can_start_from_the_weights_that_ship(tmp_path: Path) -> None:
