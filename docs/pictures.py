@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 #: What all pictures of a page may weigh together.
 BUDGET_BYTES = 400_000
 #: Of WebP, in percent.
-QUALITY = 70
+QUALITY = 66
 
 
 @dataclass(frozen=True, slots=True)
