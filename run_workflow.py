@@ -132,7 +132,7 @@ def find_asset(kind: str, value: str, folder: str, model: "ModelInfo | None") ->
         there = ", ".join(known) or "none"
         near = suggestion(value, known)
         raise UsageError(
-            f"'{value}' is neither in the {kind} of {owner} ({there}) nor a file{near}"
+            f"'{value}' is neither in the {kind} of {owner} nor a file{near} (there are {there})"
         )
     try:
         if kind in CHECKS:
@@ -192,18 +192,24 @@ def request(
 
 
 def check_models() -> "Iterator[Finding]":
-    """Say of every model that ships whether its file is sound."""
+    """Say of every model that ships, and of its directions, whether the files are sound."""
     import models
     from engine.doctor import Finding
+    from models.entries import survey_directions
+    from models.library import BUILTIN
 
+    if not models.builtin_names():
+        yield Finding("models", "bad", f"none: {BUILTIN} holds no weights; install again")
     for name in models.builtin_names():
         try:
-            info = models.describe(name)
+            info = describe_model(name)
             text = f"{info.resolution} px, {info.num_rows} rows, {info.digest[:12]}"
             yield Finding(name, "ok", text)
-            if known := models.library_names(info.path, "directions"):
-                yield Finding("", "ok", f"directions: {', '.join(known)}")
-        except models.ModelError as error:
+            sound, faults = survey_directions(info)
+            yield from (Finding("", "bad", fault) for fault in faults)
+            if sound:
+                yield Finding("", "ok", f"directions: {', '.join(sound)}")
+        except UsageError as error:
             yield Finding(name, "bad", str(error))
 
 
@@ -239,19 +245,27 @@ def directions() -> None:
 @VERBOSE
 def list_directions(*, model: str, as_json: bool, **_: Any) -> int:
     """List the directions of a model, and how well each does."""
+    from models import ModelError
     from models.direction_library import as_line, open_library
 
     with asked_rightly():
         library = open_library(model)
-        lines = [as_line(library.get(name)) for name in library.names]
+    lines, broken = [], []
+    for name in library.names:
+        try:
+            lines.append(as_line(library.get(name)))
+        except ModelError as error:
+            broken.append(str(error))
     if as_json:
         print(json.dumps(lines))
-        return 0
-    if not lines:
+    elif not library.names:
         print(f"none: {library.folder} holds no directions; `add` and `import` put them there")
-    for line in lines:
-        facts = [f"{key} {value}" for key, value in line.items() if key not in ("name", "rows")]
-        print(f"{line['name']:<24}{', '.join(facts)}")
+    else:
+        for line in lines:
+            facts = [f"{key} {value}" for key, value in line.items() if key not in ("name", "rows")]
+            print(f"{line['name']:<24}{', '.join(facts)}")
+    if broken:
+        raise UsageError("; ".join(broken))
     return 0
 
 

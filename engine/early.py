@@ -6,13 +6,14 @@ from typing import Any, TypeAlias
 
 from engine.dag import Hole, Json, ModelRef, evaluate, holes
 from engine.holes import combinations
-from engine.op import OpSpec
+from engine.op import Found, OpSpec
 from engine.reading import show
 from engine.scope import Scope
 from engine.slots import info_of
 from engine.spec import StepSpec
 
 #: (settings and defaults, resolution of each model slot) -> (setting, what is wrong with it).
+#: Names of assets are `Found`.
 Check: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, int]], Iterator[tuple[str, str]]]
 
 
@@ -22,6 +23,7 @@ def check(
     op: OpSpec,
     settings: Mapping[str, Json],
     models: Mapping[str, ModelRef],
+    assets: Mapping[str, tuple[str, str]],
 ) -> None:
     """Note what an op's own check refuses, for every matrix value; fields are known in the run."""
     infos = {slot: info_of(scope, ref) for slot, ref in models.items()}
@@ -33,14 +35,26 @@ def check(
         return
     judge: Check = getattr(sys.modules[op.module], op.options.check)
     defaults = {spec.name: spec.default for spec in op.settings}
+    named = {spec.name for spec in op.settings if spec.role.startswith("asset:")}
     names = list(dict.fromkeys(hole.name for hole in found))
     for chosen in combinations(names, scope.axes):
         filled = {name: _filled(value, chosen) for name, value in settings.items()}
-        for name, message in judge({**defaults, **filled}, resolutions):
+        given = {
+            name: _found(value, assets) if name in named else value
+            for name, value in {**defaults, **filled}.items()
+        }
+        for name, message in judge(given, resolutions):
             which = ", ".join(f"{axis} = {show(value)}" for axis, value in chosen.items())
             place = (*step.path, "with", name) if name in step.settings else (*step.path, "op")
             scope.problems.add(place, message + (f" (matrix {which})" if which else ""))
             return
+
+
+def _found(value: Any, assets: Mapping[str, tuple[str, str]]) -> Any:
+    """Names of assets with their files."""
+    if isinstance(value, list | tuple):
+        return [_found(one, assets) for one in value]
+    return Found(value, assets.get(value, ("", ""))[0]) if isinstance(value, str) else value
 
 
 def _filled(value: Json, chosen: Mapping[str, Json]) -> Json:

@@ -83,6 +83,21 @@ class Asset:
     kind: str = "file"
 
 
+class Found(str):
+    """A name that a setting gives for an `Asset`, as an op's own check sees it: it knows its file.
+
+    `file` is the absolute path, "" where there is none (which is told elsewhere).
+    """
+
+    file: str
+
+    def __new__(cls, name: str, file: str) -> "Found":
+        """The name, with its file."""
+        found = super().__new__(cls, name)
+        found.file = file
+        return found
+
+
 @dataclass(frozen=True, slots=True)
 class KnownTo:
     """A text setting, or a list of them, that names what is known elsewhere: told before a run.

@@ -224,9 +224,9 @@ def _finish(scope: Scope, parts: Parts, joined: Joined, gather: Gather | None) -
     spec, op, run = parts.spec, parts.op, scope.spec.run
     _check_known(scope, parts, joined)
     slots.check_families(scope, spec, parts.models, parts.bound)
-    early.check(scope, spec, op, parts.settings, parts.models)
     model, info = slots.yielded(scope, parts.models, list(parts.bound.values()))
     assets = given_settings.assets(scope, spec, op, info)
+    early.check(scope, spec, op, parts.settings, parts.models, assets)
     there = vocabulary.known(scope, op, parts.wires, parts.models, parts.settings, assets)
     vocabulary.check(scope, spec, op, there)
     nodes = _nodes(scope, parts)

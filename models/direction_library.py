@@ -95,8 +95,8 @@ def open_library(model: str) -> Library:
 def take_in(library: Library, file: Path, wish: Wish) -> StoredDirection:
     """Add a direction: a file of this project, or one that `read_foreign` understands.
 
-    Raises: ModelError if it is of another model, does not fit, leads nowhere near its codes, or
-    the name is taken.
+    Raises: ModelError if it is of another model, does not fit, leads nowhere near its codes, the
+    name is taken, or the library cannot be written to.
     """
     own = file.suffix.lower() == ".safetensors"
     if not own and file.suffix.lower() not in SUFFIXES:
@@ -115,10 +115,13 @@ def take_in(library: Library, file: Path, wish: Wish) -> StoredDirection:
         net = companions.features(library.features)
         found = recalibrated(generator, net, found, wish.calibrate or name)
     _check_reach(generator, found, file)
-    library.folder.mkdir(exist_ok=True)
     partial = target.with_name(f".{target.name}.tmp")
-    save_direction(found, partial)
-    partial.replace(target)
+    try:
+        library.folder.mkdir(exist_ok=True)
+        save_direction(found, partial)
+        partial.replace(target)
+    except OSError as error:
+        raise ModelError(f"{target}: cannot be written: {error.strerror}") from error
     return found
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from models.code_files import read_value
@@ -41,7 +41,10 @@ class StoredDirection:
 
 
 def save_direction(direction: StoredDirection, path: str | Path) -> None:
-    """Write a direction as safetensors, in the layout of a workflow's own outputs."""
+    """Write a direction as safetensors, in the layout of a workflow's own outputs.
+
+    Raises: OSError where nothing can be written.
+    """
     tensors = {
         "data": direction.data[None].float().contiguous(),
         "sigma": torch.tensor([direction.sigma]),
@@ -50,7 +53,7 @@ def save_direction(direction: StoredDirection, path: str | Path) -> None:
     names = ("name", "space", "family", "rows", "card")
     fields = {name: getattr(direction, name) for name in names}
     header = {"type": "Direction", "version": _VERSION, "fields": fields}
-    save_file(tensors, path, {_KEY: json.dumps(header)})
+    Path(path).write_bytes(save(tensors, {_KEY: json.dumps(header)}))
 
 
 def load_direction(path: str | Path) -> StoredDirection:

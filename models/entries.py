@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from models.describe import file_digest
 from models.errors import ModelError
+from models.library import library_names
 from models.native import network_kind, read_header, read_native
 
 #: Deviations of an attribute, no more than which one step along a direction can have moved: what
@@ -52,6 +53,18 @@ def check_direction(path: Path, owner: Owner | None) -> None:
             f"direction '{path.name}' is {have} numbers in {head.space}, where '{owner.name}' has "
             f"{want}: {remedy}"
         )
+
+
+def survey_directions(owner: Owner) -> tuple[list[str], list[str]]:
+    """The names of a model's directions whose files are sound, and what is wrong with the rest."""
+    sound, faults = [], []
+    for name in library_names(owner.path, "directions"):
+        try:
+            check_direction(Path(owner.path).parent / "directions" / f"{name}.safetensors", owner)
+            sound.append(name)
+        except ModelError as error:
+            faults.append(str(error))
+    return sound, faults
 
 
 def check_scorer(path: Path, owner: Owner | None) -> None:

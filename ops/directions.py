@@ -1,12 +1,13 @@
 """Directions in code space, followed; and what pictures of codes read as."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from engine.errors import OpError, suggestion
-from engine.op import Asset, op
+from engine.op import Asset, Found, op
 from engine.values import Image, Latent, Network, Scalar, Scores, check_family
 from ops.given import (
     Strength,
@@ -77,6 +78,39 @@ def _judge(settings: Mapping[str, Any], sides: Mapping[str, int]) -> Iterator[tu
         what = ", ".join(map(repr, both))
         yield "condition", f"{what} is what the edit moves, so it cannot stay: leave it out"
     yield from judge_rows(settings, sides)
+    yield from _judge_spaces(moved, settings["condition"], settings["rows"])
+
+
+def _judge_spaces(
+    moved: Sequence[str], kept: Sequence[str], rows: Rows | None
+) -> Iterator[tuple[str, str]]:
+    """What is wrong with the spaces of directions, as far as their files are there and sound."""
+    seen: dict[str, str] = {}
+    for setting, names in (("direction", moved), ("condition", kept)):
+        for name in names:
+            if not (space := _space_of(name)):
+                continue
+            other = next((one for one in seen if seen[one] != space), "")
+            if other:
+                apart = f"'{name}' is in {space} and '{other}' in {seen[other]}"
+                yield setting, f"{apart}, which do not mix in one edit: let two steps do it"
+                return
+            seen[name] = space
+    if rows is not None and "style" in seen.values():
+        yield "rows", f"'{next(iter(seen))}' is in style, which has no rows to choose"
+
+
+def _space_of(name: str) -> str:
+    """Where a direction moves codes: "style" or "w"; "" for one that is refused elsewhere."""
+    from models.entries import read_direction_head
+    from models.errors import ModelError
+
+    if not isinstance(name, Found) or not name.file:
+        return ""
+    try:
+        return "style" if read_direction_head(Path(name.file)).space == "style" else "w"
+    except ModelError:
+        return ""
 
 
 @op(version=4, batch=32, check=_judge, beside=["features:limit"])

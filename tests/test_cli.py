@@ -160,7 +160,7 @@ def test_an_asset_is_found_beside_its_model(tmp_path: Path) -> None:
     assert len(digest) == 64
     found, _ = run_workflow.find_asset("directions", "own.safetensors", str(tmp_path), model)
     assert found == str(tmp_path / "own.safetensors")
-    with pytest.raises(Exception, match=r"\(smile\).*did you mean 'smile'"):
+    with pytest.raises(Exception, match=r"did you mean 'smile'.*there are smile"):
         run_workflow.find_asset("directions", "smlie", str(tmp_path), model)
 
 

@@ -1,13 +1,17 @@
 """The commands that look after a model's directions."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from run_workflow import main
+from run_workflow import check_models, main
+
+UMASK = os.umask(0)
+os.umask(UMASK)
 
 
 @pytest.fixture
@@ -34,6 +38,40 @@ def test_list_and_show_tell_of_what_ships(capsys: pytest.CaptureFixture[str]) ->
     assert len(capsys.readouterr().out.splitlines()) == len(names)
     assert main(["directions", "show", "smile"]) == 0
     assert json.loads(capsys.readouterr().out)["attribute"] == "smile"
+
+
+def test_one_broken_file_hides_no_other(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = Path(model).parent / "directions"
+    for name in ("age", "smile"):
+        file = str(tmp_path / f"{name}.safetensors")
+        assert main(["directions", "export", name, file]) == 0
+        assert ask("add", file, model=model) == 0
+        assert (library / f"{name}.safetensors").stat().st_mode & 0o777 == 0o666 & ~UMASK
+    (library / "age.safetensors").write_bytes((library / "age.safetensors").read_bytes()[:500])
+    capsys.readouterr()
+    assert ask("list", model=model) == 2
+    told = capsys.readouterr()
+    assert [line.split()[0] for line in told.out.splitlines()] == ["smile"]
+    assert "age.safetensors: not a direction file" in told.err
+    monkeypatch.setattr("models.library.BUILTIN", library.parents[1])
+    found = {(one.verdict, one.text.split(": ")[0]) for one in check_models()}
+    assert ("ok", "directions") in found
+    assert ("bad", str(library / "age.safetensors")) in found
+    monkeypatch.setattr("models.library.BUILTIN", tmp_path / "none")
+    assert [one.verdict for one in check_models()] == ["bad"]
+
+
+def test_a_library_that_takes_nothing_says_so(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = str(tmp_path / "smile.safetensors")
+    assert main(["directions", "export", "smile", file]) == 0
+    (Path(model).parent / "directions").write_text("no folder")
+    capsys.readouterr()
+    assert ask("add", file, model=model) == 2
+    assert "directions/smile.safetensors: cannot be written" in capsys.readouterr().err
 
 
 def test_a_direction_goes_from_one_library_into_another(
