@@ -1,7 +1,6 @@
 """Directions on disk."""
 
 import json
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,12 +12,10 @@ from torch import Tensor
 
 from models.code_files import read_value
 from models.codes import Space
-from models.entries import read_card
+from models.entries import check_numbers, read_card
 from models.errors import ModelError
 
 _KEY, _VERSION = "latentloom", 1
-#: By how much the length of a direction in a file may differ from 1.
-_UNIT = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,12 +81,6 @@ def _load(path: str, _modified: int) -> StoredDirection:
         card=fields["card"],
     )
     length = float(found.data.double().norm())
-    if not abs(length - 1) < _UNIT:
-        raise ModelError(f"{path}: the direction has length {length:g}, must be 1: learn it again")
-    if not 0 < found.sigma < math.inf or not math.isfinite(found.offset):
-        raise ModelError(
-            f"{path}: the direction has sigma {found.sigma:g} and offset {found.offset:g}: must be "
-            "finite, sigma above 0; calibrate it, or learn it again"
-        )
+    check_numbers(Path(path), length, found.sigma, found.offset)
     read_card(found.card, Path(path))
     return found

@@ -1,6 +1,9 @@
-"""Files that a model's library holds, directions and scorers, judged by their headers: no torch."""
+"""Files that a model's library holds, directions and scorers, judged without torch."""
 
 import json
+import math
+import sys
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +17,8 @@ from models.native import network_kind, read_header, read_native
 #: Deviations of an attribute, no more than which one step along a direction can have moved: what
 #: calibration gives for one that the model's pictures never vary in is below this.
 _FARTHEST_MOVE = 1e6
+#: By how much the length of a direction in a file may differ from 1.
+_UNIT = 1e-3
 
 
 class Owner(Protocol):
@@ -92,18 +97,23 @@ class DirectionHead:
 
 
 def read_direction_head(path: Path) -> DirectionHead:
-    """What the header of a direction's file says; its numbers stay unread.
+    """What the header of a direction's file says, its numbers looked at.
 
-    Raises: ModelError if the file is damaged, holds something else, or its card cannot be meant.
+    Raises: ModelError if the file is damaged, holds something else, points nowhere, or its card
+    cannot be meant.
     """
     try:
-        header = read_header(path)[0]
+        header, start = read_header(path)
         metadata = header["__metadata__"]
         network = f"network of kind {metadata['kind']}" if "kind" in metadata else ""
         told: dict[str, Any] = {} if network else json.loads(metadata["latentloom"])
         if told.get("type") == "Direction":
             fields, shape = told["fields"], header["data"]["shape"][1:]
             read_card(fields["card"], path)
+            data, sigma, offset = (
+                _floats(path, header[name], start) for name in ("data", "sigma", "offset")
+            )
+            check_numbers(path, math.sqrt(math.fsum(x * x for x in data)), sigma[0], offset[0])
             return DirectionHead(str(fields["family"]), str(fields["space"]), tuple(shape))
         error: Exception = ValueError(f"it holds a {network or told['type']}")
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as caught:
@@ -111,6 +121,32 @@ def read_direction_head(path: Path) -> DirectionHead:
     other = path.suffix.lower() != ".safetensors"
     hint = "; other formats come in by `run_workflow.py directions import`" if other else ""
     raise ModelError(f"{path}: not a direction file: {error}{hint}") from error
+
+
+def check_numbers(path: Path, length: float, sigma: float, offset: float) -> None:
+    """Raise ModelError if a direction points nowhere: of another length than 1, or without unit."""
+    if not abs(length - 1) < _UNIT:
+        raise ModelError(f"{path}: the direction has length {length:g}, must be 1: learn it again")
+    if not 0 < sigma < math.inf or not math.isfinite(offset):
+        raise ModelError(
+            f"{path}: the direction has sigma {sigma:g} and offset {offset:g}: must be finite, "
+            "sigma above 0; calibrate it, or learn it again"
+        )
+
+
+def _floats(path: Path, entry: Mapping[str, Any], start: int) -> "array[float]":
+    """The numbers of one tensor in a file. Raises: ValueError if missing, or no float32."""
+    begin, end = entry["data_offsets"]
+    if entry["dtype"] != "F32":
+        raise ValueError(f"its numbers are {entry['dtype']}, must be F32")
+    if not 0 <= begin <= end <= path.stat().st_size - start:
+        raise ValueError("truncated: some of its numbers are missing")
+    with path.open("rb") as file:
+        file.seek(start + begin)
+        numbers = array("f", file.read(end - begin))
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
 
 
 def read_card(text: str, path: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import torch
 
 from models import ModelError
 from models.directions import StoredDirection, load_direction, save_direction
+from models.entries import check_direction
 
 
 def direction(seed: int, *shape: int, sigma: float = 2.0, offset: float = 0.5) -> StoredDirection:
@@ -66,6 +67,19 @@ def test_a_direction_that_means_nothing_is_refused(
     save_direction(replace(A, **change), path)
     with pytest.raises(ModelError, match=message):
         load_direction(path)
+    with pytest.raises(ModelError, match=message):
+        check_direction(path, None)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.999])
+def test_a_truncated_file_is_refused_before_a_run_too(tmp_path: Path, share: float) -> None:
+    path = tmp_path / "bad.safetensors"
+    save_direction(A, path)
+    check_direction(path, None)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(ModelError, match=r"bad\.safetensors: not a direction file.*truncated"):
+        check_direction(path, None)
 
 
 def test_a_file_of_another_project_is_sent_to_import(tmp_path: Path) -> None:
