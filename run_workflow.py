@@ -245,17 +245,13 @@ def directions() -> None:
 @VERBOSE
 def list_directions(*, model: str, as_json: bool, **_: Any) -> int:
     """List the directions of a model, and how well each does."""
-    from models import ModelError
     from models.direction_library import as_line, open_library
+    from models.entries import survey_directions
 
     with asked_rightly():
         library = open_library(model)
-    lines, broken = [], []
-    for name in library.names:
-        try:
-            lines.append(as_line(library.get(name)))
-        except ModelError as error:
-            broken.append(str(error))
+        sound, broken = survey_directions(describe_model(model))
+        lines = [as_line(library.get(name)) for name in sound]
     if as_json:
         print(json.dumps(lines))
     elif not library.names:

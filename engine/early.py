@@ -6,14 +6,14 @@ from typing import Any, TypeAlias
 
 from engine.dag import Hole, Json, ModelRef, evaluate, holes
 from engine.holes import combinations
-from engine.op import Found, OpSpec
+from engine.op import NamedFile, OpSpec
 from engine.reading import show
 from engine.scope import Scope
 from engine.slots import info_of
 from engine.spec import StepSpec
 
 #: (settings and defaults, resolution of each model slot) -> (setting, what is wrong with it).
-#: Names of assets are `Found`.
+#: Names of assets are `NamedFile`.
 Check: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, int]], Iterator[tuple[str, str]]]
 
 
@@ -54,7 +54,7 @@ def _found(value: Any, assets: Mapping[str, tuple[str, str]]) -> Any:
     """Names of assets with their files."""
     if isinstance(value, list | tuple):
         return [_found(one, assets) for one in value]
-    return Found(value, assets.get(value, ("", ""))[0]) if isinstance(value, str) else value
+    return NamedFile(value, assets.get(value, ("", ""))[0]) if isinstance(value, str) else value
 
 
 def _filled(value: Json, chosen: Mapping[str, Json]) -> Json:

@@ -83,7 +83,7 @@ class Asset:
     kind: str = "file"
 
 
-class Found(str):
+class NamedFile(str):
     """A name that a setting gives for an `Asset`, as an op's own check sees it: it knows its file.
 
     `file` is the absolute path, "" where there is none (which is told elsewhere).
@@ -91,7 +91,7 @@ class Found(str):
 
     file: str
 
-    def __new__(cls, name: str, file: str) -> "Found":
+    def __new__(cls, name: str, file: str = "") -> "NamedFile":
         """The name, with its file."""
         found = super().__new__(cls, name)
         found.file = file
@@ -236,7 +236,8 @@ def op(  # noqa: PLR0913 (what can be said of an op is said here)
     endless: no default timeout (training).
     needs: optional packages it cannot do without.
     check: a function of its module that judges settings before a run, as `engine.early` asks it:
-      (settings, resolution of each model slot) -> pairs of a setting and what is wrong with it.
+      (settings, resolution of each model slot) -> pairs of a setting and what is wrong with it;
+      names of an `Asset` are `NamedFile` there.
     draft: a function of its module, settings -> the least side in pixels that it needs a photo to
       have: larger JPEGs come decoded at a half, a quarter or an eighth of their size.
     one_of: wires that may be left out, of which a step has exactly one.

@@ -7,7 +7,7 @@ from typing import Any
 from safetensors import safe_open
 from torch import Tensor
 
-_KEY, _VERSION = "latentloom", 1
+from models.native import VALUE_KEY, VALUE_VERSION
 
 
 def read_value(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -16,8 +16,9 @@ def read_value(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, T
     Raises: ValueError if the file holds something else; what safetensors does if it is damaged.
     """
     with safe_open(path, "pt") as file:
-        header = json.loads((file.metadata() or {}).get(_KEY, "{}"))
+        header = json.loads((file.metadata() or {}).get(VALUE_KEY, "{}"))
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if (header.get("type"), header.get("version")) != (kind, _VERSION):
-        raise ValueError(f"it holds {header.get('type', 'something else')}")
+    told = header if isinstance(header, dict) else {}
+    if (told.get("type"), told.get("version")) != (kind, VALUE_VERSION):
+        raise ValueError(f"it holds {told.get('type', 'something else')}")
     return header["fields"], tensors

@@ -209,16 +209,25 @@ def write_out(library: Library, name: str, target: Path) -> None:
     for each row of w_plus, zeros in those it does not move. The card goes beside it as .json.
     Raises: ModelError for another suffix, a direction in style, or no folder to write to.
     """
-    found, kind = library.get(name), target.suffix.lower()
     if not target.parent.is_dir():
         raise ModelError(f"{target}: there is no folder {target.parent}")
+    try:
+        _write_out(library, library.get(name), target)
+    except (OSError, RuntimeError) as error:  # the latter by torch.save
+        raise ModelError(f"{target}: cannot be written: {error}") from error
+
+
+def _write_out(library: Library, found: StoredDirection, target: Path) -> None:
+    kind = target.suffix.lower()
     if kind == ".safetensors":
         save_direction(found, target)
         return
     if kind not in (".npy", ".pt"):
         raise ModelError(f"{target}: must be .safetensors, .npy or .pt")
     if found.space == "style":
-        raise ModelError(f"'{name}' is in style, which other formats do not know: use .safetensors")
+        raise ModelError(
+            f"'{found.name}' is in style, which other formats do not know: use .safetensors"
+        )
     rows = library.model.num_rows
     step = spread(found.data[None], rows)[0] if found.space == "w" else found.data
     moved = torch.zeros(step.shape)

@@ -14,8 +14,7 @@ from models.code_files import read_value
 from models.codes import Space
 from models.entries import check_numbers, read_card
 from models.errors import ModelError
-
-_KEY, _VERSION = "latentloom", 1
+from models.native import VALUE_KEY, VALUE_VERSION
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,8 +48,8 @@ def save_direction(direction: StoredDirection, path: str | Path) -> None:
     }
     names = ("name", "space", "family", "rows", "card")
     fields = {name: getattr(direction, name) for name in names}
-    header = {"type": "Direction", "version": _VERSION, "fields": fields}
-    Path(path).write_bytes(save(tensors, {_KEY: json.dumps(header)}))
+    header = {"type": "Direction", "version": VALUE_VERSION, "fields": fields}
+    Path(path).write_bytes(save(tensors, {VALUE_KEY: json.dumps(header)}))
 
 
 def load_direction(path: str | Path) -> StoredDirection:

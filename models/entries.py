@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from models.describe import file_digest
 from models.errors import ModelError
 from models.library import library_names
-from models.native import network_kind, read_header, read_native
+from models.native import VALUE_KEY, VALUE_VERSION, network_kind, read_header, read_native
 
 #: Deviations of an attribute, no more than which one step along a direction can have moved: what
 #: calibration gives for one that the model's pictures never vary in is below this.
@@ -106,8 +106,8 @@ def read_direction_head(path: Path) -> DirectionHead:
         header, start = read_header(path)
         metadata = header["__metadata__"]
         network = f"network of kind {metadata['kind']}" if "kind" in metadata else ""
-        told: dict[str, Any] = {} if network else json.loads(metadata["latentloom"])
-        if told.get("type") == "Direction":
+        told = {} if network else json.loads(metadata[VALUE_KEY])
+        if not network and (told["type"], told["version"]) == ("Direction", VALUE_VERSION):
             fields, shape = told["fields"], header["data"]["shape"][1:]
             read_card(fields["card"], path)
             data, sigma, offset = (

@@ -22,6 +22,8 @@ _TYPES = {
     "BOOL": "bool",
 }
 
+#: Where values that workflows write (codes, directions) keep their header, and its version.
+VALUE_KEY, VALUE_VERSION = "latentloom", 1
 #: Kinds of files that belong to a generator's file and say which, and what they are called.
 CARRIED = {
     "delta": "weight delta",

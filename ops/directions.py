@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from engine.errors import OpError, suggestion
-from engine.op import Asset, Found, op
+from engine.op import Asset, NamedFile, op
 from engine.values import Image, Latent, Network, Scalar, Scores, check_family
 from ops.given import (
     Strength,
@@ -93,7 +93,9 @@ def _judge_spaces(
             other = next((one for one in seen if seen[one] != space), "")
             if other:
                 apart = f"'{name}' is in {space} and '{other}' in {seen[other]}"
-                yield setting, f"{apart}, which do not mix in one edit: let two steps do it"
+                two = setting == "direction"
+                way = "let two steps do it" if two else f"name one in {seen[other]}"
+                yield setting, f"{apart}, which do not mix in one edit: {way}"
                 return
             seen[name] = space
     if rows is not None and "style" in seen.values():
@@ -105,7 +107,7 @@ def _space_of(name: str) -> str:
     from models.entries import read_direction_head
     from models.errors import ModelError
 
-    if not isinstance(name, Found) or not name.file:
+    if not isinstance(name, NamedFile) or not name.file:
         return ""
     try:
         return "style" if read_direction_head(Path(name.file)).space == "style" else "w"

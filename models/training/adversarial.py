@@ -83,7 +83,7 @@ def train(job: Job, game: Game) -> Fit[Players]:
     if (job.out / "features.pt").exists():
         seer = load_seer(job)
     elif job.warm:
-        seer = cast(FeatureNet, shipped(job.domain, "features"))
+        seer = _shipped_seer(job)
 
     def step(fit: Fit[Players], used: float, render: Render) -> dict[str, float | int]:
         return train_step(fit, game, seer, used, render)
@@ -98,11 +98,24 @@ def train(job: Job, game: Game) -> Fit[Players]:
     return drive(job, "adversarial", fit, step, sheet)
 
 
+def _shipped_seer(job: Job) -> FeatureNet | None:
+    """The feature network that ships, if one does."""
+    try:
+        seer = cast(FeatureNet, shipped(job.domain, "features"))
+    except ModelError:
+        return None
+    return seer.to(job.device).requires_grad_(requires_grad=False)
+
+
 def enter(job: Job) -> Players:
-    """The players as they are when the game begins."""
+    """The players as they are when the game begins; a judge who does not ship begins anew."""
     if job.warm:
-        generator, judge = shipped(job.domain, "generator"), shipped(job.domain, "discriminator")
-        players = Players(cast(Generator, generator), cast(Discriminator, judge))
+        generator = cast(Generator, shipped(job.domain, "generator"))
+        try:
+            judge = cast(Discriminator, shipped(job.domain, "discriminator"))
+        except ModelError:
+            judge = Discriminator(judge_config(job.domain))
+        players = Players(generator, judge)
     else:
         players = Players(load_fitted(job), Discriminator(judge_config(job.domain)))
     return players.requires_grad_(requires_grad=True)

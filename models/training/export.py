@@ -20,7 +20,7 @@ from models.perceptual import FeatureNet
 from models.stylegan2 import Generator
 from models.training import features, generator
 from models.training.encoder import invert_renders
-from models.training.fitted import code_statistics, load_fitted, load_judge, load_seer
+from models.training.fitted import check_age, code_statistics, load_fitted, load_judge, load_seer
 from models.training.loop import Job
 from models.training.losses import psnr
 from models.training.records import load_checkpoint
@@ -36,9 +36,9 @@ def export(job: Job, folder: Path | None = None, held_out: int = 1024) -> None:
     Held-out pictures are measured: `held_out` read by the feature network, a quarter as many drawn
     by the generator, an eighth inverted. The encoder needs generator and features. With a feature
     network, what the generator shows too faintly of an attribute is put right. Nothing is written
-    before all is loaded and measured; a network in `folder` that belongs to an earlier generator
-    and has no successor is removed.
-    Raises: ModelError if a checkpoint is missing.
+    before all is loaded and measured; a discriminator or encoder in `folder` that belongs to an
+    earlier generator and has no successor is removed.
+    Raises: ModelError if a checkpoint is missing, or older than what it was made for.
     """
     job = replace(job, device="cpu")
     network = load_fitted(job)
@@ -83,17 +83,16 @@ def _write(
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     save_generator(network, folder / "generator.safetensors", torch.float16)
-    for kind in ("discriminator", "features", "encoder"):
+    for kind in ("discriminator", "encoder"):
+        (folder / f"{kind}.safetensors").unlink(missing_ok=True)
+    for kind, made in companions.items():
         path = folder / f"{kind}.safetensors"
-        if kind in companions:
-            made = companions[kind]
-            save_network(made, path, kind, made.config.to_json(), torch.float16)
-        else:
-            path.unlink(missing_ok=True)
+        save_network(made, path, kind, made.config.to_json(), torch.float16)
     (folder / "model.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
 def _load_encoder(job: Job, maker: Generator) -> Encoder:
+    check_age(job, "encoder", "generator", "adversarial")
     network = Encoder(EncoderConfig(maker.num_rows, maker.config.w_dim))
     network.load_state_dict(load_checkpoint(job.out / "encoder.pt")["average"])
     return network.requires_grad_(requires_grad=False)

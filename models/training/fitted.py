@@ -29,17 +29,25 @@ def load_fitted(job: Job) -> Generator:
     Raises: ModelError if there is none, or it is older than the one that it went on from.
     """
     generator = Generator(job.domain.generator)
-    begun, finished = job.out / "generator.pt", job.out / "adversarial.pt"
+    finished = job.out / "adversarial.pt"
     if finished.exists():
-        if begun.exists() and begun.stat().st_mtime_ns > finished.stat().st_mtime_ns:
-            raise ModelError(
-                f"{finished} is older than {begun.name}: it is the finish of another generator; "
-                "move away the one that should not count"
-            )
+        check_age(job, "adversarial", "generator")
         generator.load_state_dict(_part(load_checkpoint(finished)["average"], "generator."))
     else:
         generator.load_state_dict(load_checkpoint(job.out / "generator.pt")["average"])
     return generator.to(job.device).requires_grad_(requires_grad=False)
+
+
+def check_age(job: Job, part: str, *made_for: str) -> None:
+    """Raise ModelError if the checkpoint of a part is older than one that it was made for."""
+    made = (job.out / f"{part}.pt").stat().st_mtime_ns
+    for name in made_for:
+        other = job.out / f"{name}.pt"
+        if other.exists() and other.stat().st_mtime_ns > made:
+            raise ModelError(
+                f"{job.out / part}.pt is older than {other.name}, so it belongs to another one: "
+                "fit it again, or move away the one that should not count"
+            )
 
 
 def load_judge(job: Job) -> Discriminator | None:

@@ -177,7 +177,7 @@ def drive(
             save_checkpoint(out / f"{name}.pt", fit.state() | {"seed": seed})
             with torch.no_grad():
                 save_sheet(out / f"{name}.png", sheet(fit))
-    if writes:
+    if writes and (rounds or not (out / f"{name}.pt").exists()):
         save_checkpoint(out / f"{name}.pt", fit.state() | {"seed": seed})
     return fit
 

@@ -133,7 +133,8 @@ def _inverted(it: Facts) -> list[Row]:
         rows.append((f"{words} inverted by {it['steps']} steps from there", near, aims[1]))
         if kind == "renders" and (laid := it.get("layout")):
             told = f"{laid['tuned_db']:.1f} dB in {laid['tuned_s']:.1f} s"
-            rows.append((f"the same, then {it['steps']} steps on their noise maps", told, ""))
+            what = f"the first {laid['pictures']} of them, then {it['steps']} steps on noise maps"
+            rows.append((what, told, ""))
     return rows
 
 

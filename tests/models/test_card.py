@@ -138,6 +138,7 @@ def test_figures_that_are_no_numbers_are_refused_and_the_old_ones_stay(tmp_path:
 def test_the_page_tells_the_sections_that_were_measured() -> None:
     machine = {"threads": 2, "cpu": "x86_64", "torch": "2", "load": 1.0}
     spread = {"generated": 1.25, "renders": 2.5}
+    found = {"encoder_db": 20.0, "encoder_s": 0.002, "hybrid_db": 25.0, "hybrid_s": 9.0}
     measured = {
         "noise": {
             "in_textures": 1.5,
@@ -146,9 +147,17 @@ def test_the_page_tells_the_sections_that_were_measured() -> None:
             "on_outlines_renders": 0.0,
             "parts": {"hair": spread},
             "machine": machine,
-        }
+        },
+        "inversion": {
+            "steps": 200,
+            "renders": found,
+            "layout": {"pictures": 8, "tuned_db": 31.26, "tuned_s": 20.0},
+            "generated": found,
+            "machine": machine,
+        },
     }
     page = quality(measured)
+    assert "| the first 8 of them, then 200 steps on noise maps | 31.3 dB in 20.0 s |" in page
     assert "| hair | 1.25 | 2.50 |" in page
     assert "1.50 (renders 2.00)" in page
     assert "Frechet" not in page

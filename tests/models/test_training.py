@@ -267,8 +267,18 @@ def test_a_finish_of_another_generator_is_refused(tmp_path: Path) -> None:
     play(job(tmp_path, 1))
     load_fitted(job(tmp_path, 1))
     os.utime(tmp_path / "generator.pt", (2e9, 2e9))
-    with pytest.raises(ModelError, match="finish of another generator"):
+    with pytest.raises(ModelError, match=r"adversarial\.pt is older than generator\.pt"):
         load_fitted(job(tmp_path, 1))
+
+
+def test_a_companion_of_another_generator_is_not_exported(tmp_path: Path) -> None:
+    for train in (generator.train, features.train, encoder_training.train):
+        train(job(tmp_path, 1))
+    generator.train(replace(job(tmp_path, 1), resume=True))  # takes no step
+    export.export(job(tmp_path, 1), tmp_path / "shipped", held_out=64)
+    generator.train(replace(job(tmp_path, 9), resume=True))
+    with pytest.raises(ModelError, match=r"encoder\.pt is older than generator\.pt"):
+        export.export(job(tmp_path, 1), tmp_path / "shipped", held_out=64)
 
 
 def test_a_resumed_fit_keeps_its_seed(tmp_path: Path) -> None:
