@@ -118,13 +118,14 @@ def find_asset(kind: str, value: str, folder: str, model: "ModelInfo | None") ->
     """
     from models import ModelError, file_digest, library_names
     from models.entries import CHECKS
+    from models.library import library_file
 
     path = Path(folder, value).expanduser()
     known: tuple[str, ...] = ()
     if kind != "file" and model is not None:
         known = library_names(model.path, kind)
         if value in known:
-            path = Path(model.path).parent / kind / f"{value}.safetensors"
+            path = library_file(model.path, kind, value)
     if not path.is_file():
         if kind == "file":
             raise UsageError(f"there is no file '{path}'")

@@ -385,12 +385,11 @@ def noise(bench: Bench) -> Figures:
     basis = projection(len(subject.factors), bench.generator.config.z_dim)
     factors = factors_of(z, basis)
     styles = bench.generator.styles(bench.generator.broadcast(bench.generator.mapping(z)))
-    layout = subject.sides[:-2]  # these say where things stand, and are kept
     made, true = [], []
     for i in range(len(z)):
         fresh = [
             field[i : i + 1].expand(draws, -1, -1, -1)
-            if side in layout
+            if side in subject.layout_sides  # where things stand is kept
             else torch.randn(draws, 1, side, side, generator=random)
             for side, field in zip(sides, fixed, strict=True)
         ]

@@ -207,7 +207,7 @@ def write_out(library: Library, name: str, target: Path) -> None:
 
     The array formats hold sigma * direction, so that adding it once is an edit of strength 1: a row
     for each row of w_plus, zeros in those it does not move. The card goes beside it as .json.
-    Raises: ModelError for another suffix, a direction in style, or no folder to write to.
+    Raises: ModelError for another suffix, a direction in style, or where nothing can be written.
     """
     if not target.parent.is_dir():
         raise ModelError(f"{target}: there is no folder {target.parent}")

@@ -6,12 +6,13 @@ import sys
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
 from models.describe import file_digest
 from models.errors import ModelError
-from models.library import library_names
+from models.library import library_file, library_names
 from models.native import VALUE_KEY, VALUE_VERSION, network_kind, read_header, read_native
 
 #: Deviations of an attribute, no more than which one step along a direction can have moved: what
@@ -65,7 +66,7 @@ def survey_directions(owner: Owner) -> tuple[list[str], list[str]]:
     sound, faults = [], []
     for name in library_names(owner.path, "directions"):
         try:
-            check_direction(Path(owner.path).parent / "directions" / f"{name}.safetensors", owner)
+            check_direction(library_file(owner.path, "directions", name), owner)
             sound.append(name)
         except ModelError as error:
             faults.append(str(error))
@@ -102,6 +103,15 @@ def read_direction_head(path: Path) -> DirectionHead:
     Raises: ModelError if the file is damaged, holds something else, points nowhere, or its card
     cannot be meant.
     """
+    try:
+        modified = path.stat().st_mtime_ns
+    except OSError as error:
+        raise ModelError(f"{path}: not a direction file: {error}") from error
+    return _read_direction_head(path, modified)
+
+
+@lru_cache(maxsize=256)
+def _read_direction_head(path: Path, _modified: int) -> DirectionHead:
     try:
         header, start = read_header(path)
         metadata = header["__metadata__"]

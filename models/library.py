@@ -23,6 +23,11 @@ def library_names(weights: str | Path, kind: str) -> tuple[str, ...]:
     return tuple(sorted(p.stem for p in folder.glob("*.safetensors")))
 
 
+def library_file(weights: str | Path, kind: str, name: str) -> Path:
+    """Where an entry of such a folder lies, or would lie."""
+    return Path(weights).parent / kind / f"{name}.safetensors"
+
+
 def locate(source: str | Path, kind: str) -> Path:
     """The weight file that `source` means: a file, or a built-in model's file for `kind`.
 

@@ -42,6 +42,11 @@ class Domain:
     posed: bool = True
     paired_px: int = 128
 
+    @property
+    def layout_sides(self) -> tuple[int, ...]:
+        """The sides of the noise fields that lay pictures out; the last two give the texture."""
+        return self.sides[:-2]
+
     def visible_factors(self, factors: Tensor) -> Tensor:
         """What can be seen of factors, 0..1.  Shapes: [N, K] -> [N, K]."""
         spans = factors.new_tensor([self.visible.get(name, (0.0, 1.0)) for name in self.factors])

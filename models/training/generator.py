@@ -97,7 +97,7 @@ def draw_pairs(
     sides = [layer.resolution for layer in network.layers if layer.noise is not None]
     noise = [torch.randn(items, 1, s, s, generator=random).to(device) for s in sides]
     for side, field in zip(sides, noise, strict=True):
-        if side in domain.sides[:-2]:
+        if side in domain.layout_sides:
             field[twins : 2 * twins] = field[:twins]
     basis = projection(len(domain.factors), network.config.z_dim).to(device)
     shown = [noise[sides.index(min(side, sides[-1]))] for side in domain.sides]

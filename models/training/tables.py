@@ -15,11 +15,7 @@ def fitted(facts: Facts) -> str:
         "generator": ("generator", "held_out_psnr_db", "{} dB PSNR against the renders"),
         "discriminator": ("generator again, adversarially", "", ""),
         "features": ("feature network", "held_out_r2", "mean R² of the attributes {}"),
-        "encoder": (
-            "encoder",
-            "held_out_psnr_db",
-            "{} dB PSNR of renders, given their noise",
-        ),
+        "encoder": ("encoder", "held_out_psnr_db", "{} dB PSNR of renders, given their noise"),
     }
     rows = []
     for key, (name, figure, words) in told_of.items():

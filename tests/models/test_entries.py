@@ -25,10 +25,7 @@ PLAIN = StoredDirection(torch.eye(16)[0], 1.0, 0.0, "x", "w", OWNER.family)
         ({"data": torch.eye(8, 16) / 8**0.5, "space": "w_plus"}, ""),
         ({"data": torch.eye(40)[0], "space": "style"}, ""),
         ({"data": torch.eye(7)[0]}, "is 7 numbers in w, where 'tiny' has 16: import or learn it"),
-        (
-            {"data": torch.eye(18, 16) / 4, "space": "w_plus"},
-            "is 18 x 16 .* has 8 x 16",
-        ),
+        ({"data": torch.eye(18, 16) / 4, "space": "w_plus"}, "is 18 x 16 .* has 8 x 16"),
         ({"data": torch.eye(16)[0], "space": "z"}, "16 numbers in z, where 'tiny' has no directi"),
         ({"family": "a" * 64}, "made for the generator aaaaaaaaaaaa, not for 'tiny'"),
         ({"card": '{"moves": {"age": "far"}}'}, "card has moves of 'far' for 'age'.*calibrate it"),
